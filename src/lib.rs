@@ -1,0 +1,15 @@
+//! Sluicegate: documents out of a landing bucket, exactly once, into a warehouse, into CSV objects and in front of
+//! a query engine. See `docs/architecture.md` for the map.
+
+pub mod archive;
+pub mod cli;
+pub mod config;
+pub mod embedded;
+pub mod failure;
+pub mod folder;
+pub mod job;
+pub mod pipeline;
+pub mod ports;
+pub mod schema;
+pub mod sqlite;
+pub mod transform;

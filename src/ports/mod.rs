@@ -1,0 +1,5 @@
+//! The ports: what the pipeline needs from the outside world, as traits. Adapters know ports; ports know no adapters.
+
+pub mod catalog;
+pub mod clock;
+pub mod query_engine;
