@@ -2,4 +2,7 @@
 
 pub mod catalog;
 pub mod clock;
+pub mod inbox;
+pub mod object_store;
 pub mod query_engine;
+pub mod warehouse;

@@ -1,0 +1,34 @@
+//! The names of all effects on the outside world, in one place. Crash tests fail each of them; a name that no test hits
+//! fails the test (§9 of the design). The state store's own names are in [`sluicegate_state::effects`].
+
+/// Puts an archive object: the commit point of fetching (I4).
+pub const ARCHIVE_PUT: &str = "archive.put";
+/// Reads an object from the landing.
+pub const LANDING_GET: &str = "landing.get";
+/// Commits a load (I5).
+pub const WAREHOUSE_COMMIT: &str = "warehouse.commit";
+/// Writes one CSV object.
+pub const CURATED_PUT: &str = "curated.put";
+/// Records in the ledger that a batch's CSV objects are all there.
+pub const PUBLISHED_COMMIT: &str = "published.commit";
+/// Claims a window's crawl and adopts its batches.
+pub const CRAWL_CLAIM: &str = "crawl.claim";
+/// Asks the catalog for a crawl.
+pub const CRAWL_START: &str = "crawl.start";
+/// Records how a crawl ended.
+pub const CRAWL_FINISH: &str = "crawl.finish";
+/// Acknowledges deliveries to the inbox (I1).
+pub const INBOX_ACKNOWLEDGE: &str = "inbox.acknowledge";
+
+/// All names of this crate.
+pub const ALL: [&str; 9] = [
+    ARCHIVE_PUT,
+    LANDING_GET,
+    WAREHOUSE_COMMIT,
+    CURATED_PUT,
+    PUBLISHED_COMMIT,
+    CRAWL_CLAIM,
+    CRAWL_START,
+    CRAWL_FINISH,
+    INBOX_ACKNOWLEDGE,
+];

@@ -1,0 +1,406 @@
+//! The warehouse port: target tables and the ledger (PostgreSQL, or SQLite). The ledger is the truth (I11).
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use serde::Serialize;
+use sluicegate_state::Timestamp;
+
+use crate::curated::Totals;
+use crate::failure::Outcome;
+use crate::schema::Schema;
+use crate::transform::rows::RecordView;
+use crate::transform::{Reject, Summary};
+
+/// What became of a document (§3 of the design).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DocumentOutcome {
+    /// Its records are in the warehouse.
+    Loaded,
+    /// It cannot be read as the job says, or fails a check.
+    Rejected,
+    /// All its records are there already.
+    Duplicate,
+    /// A known key with other content.
+    Conflict,
+    /// Overwritten before it was read, or all its records replaced.
+    Superseded,
+    /// Gone before it could be read.
+    Missing,
+    /// The lifecycle took it.
+    Expired,
+    /// A person gave it up.
+    Abandoned,
+    /// A verdict, no outcome: another batch owns this document.
+    Again,
+    /// A verdict, no outcome: it could not be read now and joins a later batch.
+    Deferred,
+}
+
+impl DocumentOutcome {
+    /// Every outcome and verdict, in the order of the reports.
+    pub const ALL: [Self; 10] = [
+        Self::Loaded,
+        Self::Rejected,
+        Self::Duplicate,
+        Self::Conflict,
+        Self::Superseded,
+        Self::Missing,
+        Self::Expired,
+        Self::Abandoned,
+        Self::Again,
+        Self::Deferred,
+    ];
+
+    /// The word in the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Loaded => "loaded",
+            Self::Rejected => "rejected",
+            Self::Duplicate => "duplicate",
+            Self::Conflict => "conflict",
+            Self::Superseded => "superseded",
+            Self::Missing => "missing",
+            Self::Expired => "expired",
+            Self::Abandoned => "abandoned",
+            Self::Again => "again",
+            Self::Deferred => "deferred",
+        }
+    }
+
+    /// The outcome of a word in the ledger.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
+    }
+
+    /// Whether a person should look: exit status 3.
+    pub fn needs_a_person(self) -> bool {
+        matches!(self, Self::Rejected | Self::Conflict | Self::Missing | Self::Expired)
+    }
+}
+
+/// One member of a batch, as the load needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadDocument {
+    /// Position in the batch, from 0.
+    pub ordinal: u32,
+    /// Landing bucket; `local` for a folder.
+    pub bucket: String,
+    /// Decoded key.
+    pub key: String,
+    /// Document version (I2).
+    pub version: String,
+    /// The entity tag that was announced.
+    pub etag: String,
+    /// Last-Modified, or the event's time for a document never seen.
+    pub landed_at: Timestamp,
+    /// Date of `landed_at` in the job's report time zone.
+    pub day: NaiveDate,
+    /// Bytes in the landing.
+    pub size: u64,
+    /// Of the bytes, where they were read.
+    pub sha256: Option<String>,
+    /// The value of the `source_order` column of its rows.
+    pub source_order: String,
+    /// What GET said: `None` means that the bytes are in the archive and shall be loaded; else the verdict it leads to.
+    pub unread: Option<(DocumentOutcome, String)>,
+}
+
+/// A batch to be loaded.
+#[derive(Debug, Clone)]
+pub struct LoadRequest {
+    /// The batch's id.
+    pub batch_id: String,
+    /// Its job.
+    pub job: String,
+    /// When it was sealed.
+    pub sealed_at: Timestamp,
+    /// Who loads it.
+    pub incarnation: String,
+    /// Key of the archive object.
+    pub archive_key: String,
+    /// Hash of the definition in force now.
+    pub definition_hash: String,
+    /// Its text.
+    pub definition_text: String,
+    /// The batches that this one replays.
+    pub parents: Vec<String>,
+    /// The number of the replay.
+    pub replay: u32,
+    /// Every member in order.
+    pub documents: Vec<LoadDocument>,
+}
+
+/// Whether a visitor wants more of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// Nothing more of this document: its fate is known.
+    Skip,
+}
+
+/// How a document's transformation ended.
+#[derive(Debug)]
+pub enum DocumentEnd<'a> {
+    /// Every record was handed over.
+    Whole(&'a Summary),
+    /// It is rejected whole, whatever was handed over before.
+    Rejected(&'a Reject),
+    /// The visitor skipped the rest.
+    Skipped,
+}
+
+/// Sees the documents of a batch, in member order, record by record.
+pub trait DocumentVisitor {
+    /// A document begins.
+    fn begin(&mut self, ordinal: u32) -> Outcome<Flow>;
+    /// One record; `index` counts from 0 in its document.
+    fn record(&mut self, ordinal: u32, index: u64, record: RecordView<'_>) -> Outcome<Flow>;
+    /// A document that was not skipped at its beginning ends.
+    fn end(&mut self, ordinal: u32, end: DocumentEnd<'_>) -> Outcome<()>;
+}
+
+/// The transformed documents of a batch; can be visited more than once, always with the same result.
+pub trait DocumentSource {
+    /// Shows every document whose bytes are in the archive.
+    fn visit(&self, visitor: &mut dyn DocumentVisitor) -> Outcome<()>;
+}
+
+/// What the load decided about one member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Position in the batch.
+    pub ordinal: u32,
+    /// What became of the document.
+    pub outcome: DocumentOutcome,
+    /// Why, for people; empty where there is nothing to say.
+    pub reason: String,
+    /// Rows inserted.
+    pub rows: u64,
+    /// Records of a loaded document that were skipped, by index, ascending.
+    pub refused: Vec<u64>,
+}
+
+/// One table's CSV object and control totals, fixed by the COMMIT (I5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedTable {
+    /// Target table.
+    pub table: String,
+    /// Rows, bytes, hash, sums and digest.
+    pub totals: Totals,
+    /// Key of the CSV object under the curated location; none where there are no rows.
+    pub csv_key: Option<String>,
+}
+
+/// A batch as its COMMIT fixed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedBatch {
+    /// The batch's id.
+    pub batch_id: String,
+    /// Hash of the definition that made it.
+    pub definition_hash: String,
+    /// Its text.
+    pub definition_text: String,
+    /// Rows inserted, over all tables.
+    pub rows: u64,
+    /// When its CSV objects were all there.
+    pub published_at: Option<Timestamp>,
+    /// In schema order.
+    pub tables: Vec<LoadedTable>,
+    /// One for each member.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// The answer to the batch key (I6).
+pub enum BeginLoad<'a> {
+    /// The key is ours: go on in this transaction.
+    Fresh(Box<dyn LoadTransaction + 'a>),
+    /// Somebody's COMMIT was there first.
+    AlreadyLoaded,
+}
+
+/// An open load. Dropped without a commit, it leaves nothing.
+pub trait LoadTransaction {
+    /// Claims the documents, inserts the rows of the claimed ones and decides about every member.
+    fn insert(&mut self, source: &dyn DocumentSource) -> Outcome<Vec<Verdict>>;
+
+    /// Records the verdicts and the tables' totals, and commits.
+    fn commit(self: Box<Self>, verdicts: &[Verdict], tables: &[LoadedTable]) -> Outcome<()>;
+}
+
+/// Who the ledger is, and how far it has come (I11).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerIdentity {
+    /// Made once, when the ledger was.
+    pub id: String,
+    /// The newest load, if there was one.
+    pub newest_batch: Option<String>,
+}
+
+/// A crawl that this process owns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CrawlClaim {
+    /// Made from job and window end.
+    pub crawl_id: String,
+    /// The tick that ended the window.
+    pub window_end: Timestamp,
+    /// When it was claimed.
+    pub claimed_at: Timestamp,
+    /// Attempts made before.
+    pub attempts: u32,
+    /// Batches adopted.
+    pub batches: u64,
+}
+
+/// How an attempt at a crawl ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CrawlEnd {
+    /// It covers everything adopted.
+    Succeeded {
+        /// The catalog's own id.
+        catalog_id: Option<String>,
+    },
+    /// It failed; the same row is tried again.
+    Failed {
+        /// The catalog's own id.
+        catalog_id: Option<String>,
+        /// What the catalog said.
+        message: String,
+    },
+    /// It failed too often: its batches are free for the next window.
+    GivenUp {
+        /// The catalog's last words.
+        message: String,
+    },
+}
+
+/// A row of the ledger's story of a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DocumentRow {
+    /// The job.
+    pub job: String,
+    /// Landing bucket.
+    pub bucket: String,
+    /// Decoded key.
+    pub key: String,
+    /// Document version.
+    pub version: String,
+    /// The batch that decided.
+    pub batch_id: String,
+    /// The present outcome.
+    pub outcome: String,
+    /// Why.
+    pub reason: String,
+    /// Of the bytes.
+    pub sha256: Option<String>,
+    /// Rows inserted.
+    pub rows: u64,
+    /// When it landed, RFC 3339.
+    pub landed_at: String,
+    /// Line of the reject, where there is one.
+    pub line: Option<u64>,
+    /// The offending text, where there is some.
+    pub text: Option<String>,
+}
+
+/// A row of the ledger's story of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VerdictRow {
+    /// The batch.
+    pub batch_id: String,
+    /// Position in it.
+    pub ordinal: u32,
+    /// Decoded key.
+    pub key: String,
+    /// Document version.
+    pub version: String,
+    /// Outcome or verdict.
+    pub outcome: String,
+    /// Why.
+    pub reason: String,
+    /// Rows inserted.
+    pub rows: u64,
+    /// When, RFC 3339.
+    pub at: String,
+}
+
+/// The last crawl of a job, for `status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CrawlRow {
+    /// Its id.
+    pub crawl_id: String,
+    /// The tick that ended its window, RFC 3339.
+    pub window_end: String,
+    /// claimed, running, succeeded, failed or given_up.
+    pub state: String,
+    /// RFC 3339.
+    pub finished_at: Option<String>,
+    /// Batches adopted.
+    pub batches: u64,
+}
+
+/// Target tables and ledger.
+pub trait Warehouse: Send {
+    /// Where it is, for messages; never with a secret.
+    fn location(&self) -> String;
+
+    /// Who the ledger is.
+    fn identity(&mut self) -> Outcome<LedgerIdentity>;
+
+    /// Whether the ledger knows a load.
+    fn knows_batch(&mut self, batch_id: &str) -> Outcome<bool>;
+
+    /// Creates the target tables, or compares them.
+    ///
+    /// # Errors
+    /// Permanent, with the list of differences; nothing is ever changed destructively.
+    fn prepare(&mut self, schema: &Schema) -> Outcome<()>;
+
+    /// Begins a load by inserting the batch key.
+    fn begin_load<'a>(&'a mut self, request: &'a LoadRequest, schema: &'a Schema) -> Outcome<BeginLoad<'a>>;
+
+    /// A batch as its COMMIT fixed it.
+    fn loaded_batch(&mut self, batch_id: &str) -> Outcome<Option<LoadedBatch>>;
+
+    /// Records that the batch's CSV objects are all there; the first time counts.
+    fn mark_published(&mut self, batch_id: &str) -> Outcome<()>;
+
+    /// The present moment by the ledger's clock.
+    fn now(&mut self) -> Outcome<Timestamp>;
+
+    /// Takes over a crawl of this job that nobody owns any more, or claims one that covers every unadopted batch
+    /// published at or before `window_end`; none where there is nothing to cover. `early` marks a window ended by hand.
+    fn claim_crawl(
+        &mut self,
+        job: &str,
+        window_end: Timestamp,
+        early: bool,
+        owner: &str,
+    ) -> Outcome<Option<CrawlClaim>>;
+
+    /// Records an attempt that is about to start; its lease begins anew. Returns its number, from 1.
+    fn crawl_attempt(&mut self, crawl_id: &str, owner: &str) -> Outcome<u32>;
+
+    /// Records how an attempt ended.
+    fn finish_crawl(&mut self, crawl_id: &str, owner: &str, attempt: u32, end: &CrawlEnd) -> Outcome<()>;
+
+    /// Published batches with rows that no crawl has covered yet.
+    fn awaiting_crawl(&mut self, job: &str) -> Outcome<u64>;
+
+    /// The newest crawl of a job.
+    fn last_crawl(&mut self, job: &str) -> Outcome<Option<CrawlRow>>;
+
+    /// How many documents of a job have each outcome.
+    fn outcome_counts(&mut self, job: &str) -> Outcome<BTreeMap<String, u64>>;
+
+    /// The documents with this key, any version.
+    fn documents_by_key(&mut self, key: &str) -> Outcome<Vec<DocumentRow>>;
+
+    /// The verdicts of a batch.
+    fn verdicts(&mut self, batch_id: &str) -> Outcome<Vec<VerdictRow>>;
+
+    /// Every verdict about this key.
+    fn verdicts_by_key(&mut self, key: &str) -> Outcome<Vec<VerdictRow>>;
+}
