@@ -120,7 +120,8 @@ impl Inbox for FolderInbox {
     fn poll(&mut self) -> Outcome<Poll> {
         let now = self.clock.now();
         let found = self.look()?;
-        self.young.retain(|key, _| found.iter().any(|(other, _)| other == key));
+        let present: HashSet<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
+        self.young.retain(|key, _| present.contains(key.as_str()));
         let total = found.len();
         let settled: Vec<_> = found.into_iter().filter(|(key, stamp)| self.has_settled(key, *stamp, now)).collect();
         let unsettled = (total - settled.len()) as u64;

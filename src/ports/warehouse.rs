@@ -146,10 +146,9 @@ pub enum Flow {
 pub enum DocumentEnd<'a> {
     /// Every record was handed over.
     Whole(&'a Summary),
-    /// It is rejected whole, whatever was handed over before.
+    /// It is rejected whole, whatever was handed over before. This comes before anything that the visitor found out by
+    /// itself, so that a document's fate does not depend on whether it was read whole or as a stream.
     Rejected(&'a Reject),
-    /// The visitor skipped the rest.
-    Skipped,
 }
 
 /// Sees the documents of a batch, in member order, record by record.
@@ -157,7 +156,7 @@ pub trait DocumentVisitor {
     /// A document begins.
     fn begin(&mut self, ordinal: u32) -> Outcome<Flow>;
     /// One record; `index` counts from 0 in its document.
-    fn record(&mut self, ordinal: u32, index: u64, record: RecordView<'_>) -> Outcome<Flow>;
+    fn record(&mut self, ordinal: u32, index: u64, record: RecordView<'_>) -> Outcome<()>;
     /// A document that was not skipped at its beginning ends.
     fn end(&mut self, ordinal: u32, end: DocumentEnd<'_>) -> Outcome<()>;
 }
@@ -237,6 +236,20 @@ pub struct LedgerIdentity {
     pub id: String,
     /// The newest load, if there was one.
     pub newest_batch: Option<String>,
+}
+
+/// A wish to own the crawl of a job's window.
+pub struct CrawlRequest<'a> {
+    /// The job.
+    pub job: &'a str,
+    /// The tick that ended the window, or the present moment.
+    pub window_end: Timestamp,
+    /// The window was ended by hand, before its tick.
+    pub early: bool,
+    /// The incarnation that wants it.
+    pub owner: &'a str,
+    /// Whether an incarnation is known to be dead, so that its lease need not be waited out.
+    pub is_gone: &'a dyn Fn(&str) -> bool,
 }
 
 /// A crawl that this process owns.
@@ -371,14 +384,8 @@ pub trait Warehouse: Send {
     fn now(&mut self) -> Outcome<Timestamp>;
 
     /// Takes over a crawl of this job that nobody owns any more, or claims one that covers every unadopted batch
-    /// published at or before `window_end`; none where there is nothing to cover. `early` marks a window ended by hand.
-    fn claim_crawl(
-        &mut self,
-        job: &str,
-        window_end: Timestamp,
-        early: bool,
-        owner: &str,
-    ) -> Outcome<Option<CrawlClaim>>;
+    /// published at or before `window_end`; none where there is nothing to cover.
+    fn claim_crawl(&mut self, request: &CrawlRequest<'_>) -> Outcome<Option<CrawlClaim>>;
 
     /// Records an attempt that is about to start; its lease begins anew. Returns its number, from 1.
     fn crawl_attempt(&mut self, crawl_id: &str, owner: &str) -> Outcome<u32>;

@@ -1,1 +1,44 @@
-//! sqlite
+//! The embedded warehouse: target tables and the whole ledger in one SQLite file, with the semantics that the design
+//! gives to PostgreSQL. One transaction a batch; decimals and dates as text, times as RFC 3339 UTC.
+
+mod content;
+mod crawl;
+mod load;
+mod story;
+mod target;
+mod warehouse;
+
+pub use warehouse::SqliteWarehouse;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use rusqlite::ErrorCode;
+use sluicegate_state::Timestamp;
+
+use crate::failure::{Failure, Outcome};
+
+/// What an error of SQLite means for the pipeline.
+fn failure(error: rusqlite::Error) -> Failure {
+    use ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, ReadOnly, SystemIoFailure};
+    let transient = matches!(
+        error.sqlite_error_code(),
+        Some(DatabaseBusy | DatabaseLocked | DiskFull | SystemIoFailure | ReadOnly | CannotOpen | OutOfMemory)
+    );
+    let message = format!("the warehouse answered: {error}");
+    if transient { Failure::transient(message) } else { Failure::permanent(message) }
+}
+
+/// A time in whole seconds, as `landed_at` is kept.
+fn seconds_text(at: Timestamp) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+fn parse_time(text: &str) -> Outcome<Timestamp> {
+    DateTime::parse_from_rfc3339(text)
+        .map(|time| time.with_timezone(&Utc))
+        .map_err(|error| Failure::permanent(format!("the ledger holds {text:?} where a time belongs: {error}")))
+}
+
+/// A double-quoted SQL name. Names come from the job definition, which allows `[a-z0-9_]` alone.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

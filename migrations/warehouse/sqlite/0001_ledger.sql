@@ -25,7 +25,7 @@ CREATE TABLE sluicegate_batch (
     loaded_at       TEXT NOT NULL,
     published_at    TEXT,
     crawl_id        TEXT,
-    definition_hash TEXT NOT NULL REFERENCES sluicegate_definition (hash),
+    definition_hash TEXT NOT NULL REFERENCES sluicegate_definition (hash) DEFERRABLE INITIALLY DEFERRED,
     archive_key     TEXT NOT NULL,
     incarnation     TEXT NOT NULL,
     parents         TEXT NOT NULL DEFAULT '[]',
