@@ -1,0 +1,316 @@
+//! The archive stage: seals batches and secures their originals. It needs the state store, the landing and the archive,
+//! and waits for nothing behind it.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use sluicegate_state::{
+    Arrival, AttemptFailure, Batch, BatchEvent, BatchState, Deferral, Limits, Notification, SealRequest, Stage as Step,
+    Store,
+};
+
+use crate::archive::{FORMAT_VERSION, Got, Manifest, ManifestMember, Outcomes, object_key};
+use crate::effects;
+use crate::failure::{Failure, FailureKind, Outcome};
+use crate::job::Job;
+use crate::ports::object_store::{ObjectInfo, ObjectStore, PutAnswer, VersionSource};
+
+use super::backoff;
+use super::context::Context;
+use super::fetch::{self, FetchedBatch};
+use super::handover::ArchiveCopy;
+use super::stage::{Idle, Stage, Tick};
+
+/// Seals and archives.
+pub struct ArchiveStage {
+    context: Arc<Context>,
+    store: Store,
+    /// The job whose turn it is to seal.
+    turn: usize,
+}
+
+impl ArchiveStage {
+    /// A stage with a state connection of its own.
+    pub fn new(context: Arc<Context>) -> Outcome<Self> {
+        let store = context.open_store()?;
+        Ok(Self { context, store, turn: 0 })
+    }
+
+    /// Seals a batch of the job whose turn it is, or of the next one that has something to seal.
+    fn seal(&mut self) -> Outcome<Option<Batch>> {
+        let jobs: Vec<Arc<Job>> = self.context.jobs.values().cloned().collect();
+        for offset in 0..jobs.len() {
+            let index = (self.turn + offset) % jobs.len();
+            let request = seal_request(&jobs[index], &self.context);
+            if let Some(batch) = self.store.seal(&request, self.context.clock.now())? {
+                self.turn = index + 1;
+                tracing::info!(batch = %batch.batch_id, documents = batch.documents, "sealed");
+                return Ok(Some(batch));
+            }
+        }
+        Ok(None)
+    }
+
+    fn archive(&mut self, batch: &Batch) -> Outcome<()> {
+        let attempt =
+            self.store.begin_attempt(&batch.batch_id, Step::Archive, &self.context.incarnation, self.context.clock.now())?;
+        match self.secure(batch) {
+            Ok((outcomes, cause)) => {
+                let deferred = self.deferrals(batch, &outcomes)?;
+                let now = self.context.clock.now();
+                self.store.complete_attempt(attempt, BatchEvent::Archived, &cause, &deferred, now)?;
+                self.context.tally.add(|counts| counts.archived += batch.documents);
+                Ok(())
+            }
+            Err(failure) => fail(&self.context, &mut self.store, batch, attempt, failure),
+        }
+    }
+
+    /// Makes sure that the archive object is there, and reads what it says.
+    fn secure(&mut self, batch: &Batch) -> Outcome<(Outcomes, String)> {
+        let key = object_key(&batch.job, &batch.batch_id);
+        if let Some(copy) = read_archive(&self.context, &key)? {
+            return self.adopt(batch, copy);
+        }
+        let landing = self.context.landing(&batch.job)?;
+        let job = self.context.job(&batch.job)?;
+        let manifest = self.manifest(batch, &job)?;
+        let mut fetched = fetch::fetch(&self.context, landing.as_ref(), &manifest)?;
+        self.journal_overwriters(&manifest, &fetched.outcomes, landing.as_ref())?;
+        match self.put(&key, &mut fetched)? {
+            PutAnswer::Written => {
+                let FetchedBatch { copy, outcomes } = fetched;
+                let size = copy.size;
+                self.context.handover.archives.put(&batch.batch_id, copy, size);
+                Ok((outcomes, format!("archived as {key}, {size} bytes")))
+            }
+            PutAnswer::Exists => {
+                let copy = read_archive(&self.context, &key)?
+                    .ok_or_else(|| Failure::transient(format!("the archive object {key} was there and is gone")))?;
+                self.adopt(batch, copy)
+            }
+        }
+    }
+
+    /// Somebody's archive was there first: its members, bytes and outcomes are the batch's (I4).
+    fn adopt(&self, batch: &Batch, mut copy: ArchiveCopy) -> Outcome<(Outcomes, String)> {
+        let outcomes = crate::archive::read_outcomes(&mut copy.file)
+            .map_err(|error| Failure::permanent(format!("the archive of {}: {error}", batch.batch_id)))?;
+        let size = copy.size;
+        self.context.handover.archives.put(&batch.batch_id, copy, size);
+        Ok((outcomes, "the archive object was there already; adopted".to_owned()))
+    }
+
+    fn put(&self, key: &str, fetched: &mut FetchedBatch) -> Outcome<PutAnswer> {
+        let copy = &mut fetched.copy;
+        let sha256 = hash(copy).map_err(|e| Failure::transient(format!("cannot read the spool: {e}")))?;
+        let archive = &self.context.archive;
+        self.context
+            .seam
+            .perform(effects::ARCHIVE_PUT, || archive.put_new(key, &mut copy.file, copy.size, &sha256))
+    }
+
+    fn manifest(&self, batch: &Batch, job: &Job) -> Outcome<Manifest> {
+        let members = self.store.members(&batch.batch_id)?;
+        let members = members.into_iter().map(|member| ManifestMember {
+            ordinal: member.ordinal,
+            bucket: member.bucket,
+            key: member.key,
+            version_id: member.version_id,
+            etag: member.etag,
+            sequencer: member.sequencer,
+            size: member.size,
+            event_time: member.event_time,
+            tries: member.tries,
+        });
+        Ok(Manifest {
+            format_version: FORMAT_VERSION,
+            batch_id: batch.batch_id.clone(),
+            job: batch.job.clone(),
+            sealed_at: batch.sealed_at,
+            incarnation: self.context.incarnation.clone(),
+            host: self.context.host.clone(),
+            definition_hash: job.hash.clone(),
+            definition_text: job.text.clone(),
+            parents: Vec::new(),
+            replay: 0,
+            members: members.collect(),
+        })
+    }
+
+    /// Where a document was overwritten before it was read, what is there now is journaled first, and the old one is
+    /// then recorded as superseded (I2): a lost event of the newer one loses nothing.
+    fn journal_overwriters(
+        &mut self,
+        manifest: &Manifest,
+        outcomes: &Outcomes,
+        landing: &dyn ObjectStore,
+    ) -> Outcome<()> {
+        let mut arrivals = Vec::new();
+        let overwritten = outcomes.members.iter().filter(|member| member.got == Got::Overwritten);
+        for outcome in overwritten {
+            let Some(member) = manifest.member(outcome.ordinal) else { continue };
+            if let Some(info) = landing.head(&member.key)? {
+                let notification = found_now(&manifest.job, landing.bucket(), &info);
+                let version = notification.version_id.as_deref().unwrap_or(&notification.etag);
+                if !self.store.is_known(&notification.bucket, &notification.key, version, None)? {
+                    arrivals.push(Arrival::Notification(notification));
+                }
+            }
+        }
+        if !arrivals.is_empty() {
+            self.store.journal(&arrivals, self.context.clock.now())?;
+        }
+        Ok(())
+    }
+
+    fn deferrals(&self, batch: &Batch, outcomes: &Outcomes) -> Outcome<Vec<Deferral>> {
+        let mut deferred = outcomes.members.iter().filter(|member| member.got == Got::Deferred).peekable();
+        if deferred.peek().is_none() {
+            return Ok(Vec::new());
+        }
+        let members = self.store.members(&batch.batch_id)?;
+        let now = self.context.clock.now();
+        let deferrals = deferred.map(|outcome| {
+            let member = &members[outcome.ordinal as usize];
+            let message = outcome.message.as_deref().unwrap_or("");
+            tracing::warn!(key = %member.key, "cannot be read now, will be tried again: {message}");
+            let delay = backoff::deferral_delay(&member.key, u64::from(member.tries));
+            Deferral { ordinal: outcome.ordinal, next_try_at: now + delay }
+        });
+        Ok(deferrals.collect())
+    }
+}
+
+impl Stage for ArchiveStage {
+    fn name(&self) -> &'static str {
+        "archive"
+    }
+
+    fn tick(&mut self) -> Outcome<Tick> {
+        let now = self.context.clock.now();
+        let due = self.store.due_batches(BatchState::Sealed, now, 1)?.pop();
+        let batch = match due {
+            Some(batch) => Some(batch),
+            None => self.seal()?,
+        };
+        match batch {
+            Some(batch) => {
+                self.archive(&batch)?;
+                Ok(Tick::Worked)
+            }
+            None => idle(&self.store, BatchState::Sealed, now, !self.context.seal_at_once),
+        }
+    }
+}
+
+fn seal_request<'a>(job: &'a Job, context: &'a Context) -> SealRequest<'a> {
+    SealRequest {
+        job: &job.name,
+        limits: Limits {
+            documents: job.limits.documents,
+            bytes: job.limits.bytes,
+            rows: job.limits.rows,
+            bytes_per_row: job.limits.bytes_per_row,
+            max_age: std::time::Duration::from_secs(job.limits.seconds),
+        },
+        force: context.seal_at_once,
+        incarnation: &context.incarnation,
+        definition_hash: &job.hash,
+    }
+}
+
+/// A notification of what lies at a key now, as the store itself describes it.
+fn found_now(job: &str, bucket: &str, info: &ObjectInfo) -> Notification {
+    let version_id = match &info.version {
+        VersionSource::Id(id) => Some(id.clone()),
+        _ => None,
+    };
+    Notification {
+        job: job.to_owned(),
+        bucket: bucket.to_owned(),
+        key: info.key.clone(),
+        version_id,
+        etag: info.etag.clone(),
+        sequencer: None,
+        size: Some(info.size),
+        event_time: info.last_modified,
+        event_name: "Head:Found".to_owned(),
+        source: "head".to_owned(),
+        expires_at: info.expires_at,
+    }
+}
+
+/// A copy of an archive object in the spool, or `None` where there is no such object.
+pub fn read_archive(context: &Context, key: &str) -> Outcome<Option<ArchiveCopy>> {
+    let Some(mut fetched) = context.archive.get(key)? else { return Ok(None) };
+    let mut file = super::handover::spool(&context.spool);
+    let size = std::io::copy(&mut fetched.body, &mut file)
+        .map_err(|error| Failure::transient(format!("reading the archive object {key} broke off: {error}")))?;
+    let mut copy = ArchiveCopy { file, size };
+    copy.rewind().map_err(|error| Failure::transient(format!("cannot read the spool: {error}")))?;
+    Ok(Some(copy))
+}
+
+fn hash(copy: &mut ArchiveCopy) -> std::io::Result<String> {
+    copy.rewind()?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        let count = copy.file.read(&mut buffer)?;
+        if count == 0 {
+            copy.rewind()?;
+            return Ok(hex::encode(hasher.finalize()));
+        }
+        hasher.update(&buffer[..count]);
+    }
+}
+
+/// Records a failed attempt: transient ones come back with back-off, permanent ones park the batch.
+pub fn fail(
+    context: &Context,
+    store: &mut Store,
+    batch: &Batch,
+    attempt: i64,
+    failure: Failure,
+) -> Outcome<()> {
+    let now = context.clock.now();
+    let error = failure.message.clone();
+    match failure.kind {
+        FailureKind::Transient => {
+            tracing::warn!(batch = %batch.batch_id, "will be tried again: {error}");
+            let next_try_at = now + backoff::batch_delay(&batch.batch_id, batch.attempts + 1);
+            store.fail_attempt(attempt, AttemptFailure::Transient { error, next_try_at }, now)?;
+        }
+        FailureKind::Permanent => {
+            tracing::error!(batch = %batch.batch_id, "parked, needs a person: {error}");
+            store.fail_attempt(attempt, AttemptFailure::Permanent { error }, now)?;
+            context.tally.add(|counts| counts.failed_batches += 1);
+        }
+        FailureKind::WrongLedger | FailureKind::Died => return Err(failure),
+    }
+    Ok(())
+}
+
+/// A stage's rest: until a batch in `state` is due again.
+pub fn idle(store: &Store, state: BatchState, now: sluicegate_state::Timestamp, watch: bool) -> Outcome<Tick> {
+    let waiting = store.waiting_batches(state, 1)?.pop();
+    let deferred = if state == BatchState::Sealed { store.next_deferred()? } else { None };
+    let mut idle = Idle::default();
+    if let Some(batch) = waiting {
+        let error = batch.last_error.unwrap_or_default();
+        idle.wake_at = batch.next_try_at;
+        idle.waiting_for = Some(format!("batch {}: {error}", batch.batch_id));
+    }
+    if let Some((key, at)) = deferred {
+        idle.wake_at = Some(idle.wake_at.map_or(at, |other| other.min(at)));
+        idle.waiting_for.get_or_insert(format!("document {key:?}, which could not be read"));
+    }
+    if watch && state == BatchState::Sealed {
+        // Time alone can make a batch due: the oldest pending document reaches the age limit.
+        let soon = now + chrono::TimeDelta::seconds(1);
+        idle.wake_at = Some(idle.wake_at.map_or(soon, |other| other.min(soon)));
+    }
+    Ok(Tick::Idle(idle))
+}

@@ -1,0 +1,256 @@
+//! Fetches the members of a sealed batch from the landing into one archive.
+//!
+//! Small objects are read and compressed in parallel, a bounded number of bytes at a time; a large one passes as a
+//! stream. What GET says about each member is recorded in the archive (§3 of the design); only trouble with the landing
+//! as a whole is a failure here.
+
+use std::io::{self, Read, Write};
+
+use chrono::SecondsFormat;
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+use sluicegate_state::Timestamp;
+use tempfile::SpooledTempFile;
+
+use crate::archive::{
+    ArchiveError, ArchiveWriter, EncodedMember, FORMAT_VERSION, Got as Said, Manifest, ManifestMember, MemberOutcome,
+    Outcomes, Spool, encode_member,
+};
+use crate::effects;
+use crate::failure::{Failure, Outcome};
+use crate::ports::object_store::{
+    Announced, Fetched, Got, ObjectInfo, ObjectStore, Refusal, VersionSource, was_overwritten,
+};
+
+use super::context::Context;
+use super::handover::{ArchiveCopy, spool};
+
+/// An object above this size passes as a stream.
+const LARGE_BYTES: u64 = 8 << 20;
+/// Announced bytes that are read at a time.
+const CHUNK_BYTES: u64 = 16 << 20;
+/// Members that are read at a time.
+const CHUNK_MEMBERS: usize = 256;
+
+/// A fetched batch, not yet anybody's truth: its PUT decides (I4).
+pub struct FetchedBatch {
+    /// The archive object's bytes.
+    pub copy: ArchiveCopy,
+    /// What GET said.
+    pub outcomes: Outcomes,
+}
+
+/// What came of one small member.
+enum Small {
+    Read(EncodedMember, MemberOutcome),
+    /// Too large for memory after all; to be streamed.
+    Large(Fetched),
+    Refused(Refusal),
+}
+
+/// Reads every member of `manifest` from `landing`.
+pub fn fetch(context: &Context, landing: &dyn ObjectStore, manifest: &Manifest) -> Outcome<FetchedBatch> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(context.fetch_concurrency)
+        .build()
+        .map_err(|error| Failure::transient(format!("cannot start threads to fetch with: {error}")))?;
+    let writer = ArchiveWriter::new(spool(&context.spool), manifest).map_err(spool_failure)?;
+    let mut fetcher = Fetcher { context, landing, writer, outcomes: Vec::with_capacity(manifest.members.len()) };
+    for chunk in chunks(&manifest.members) {
+        let read: Vec<Outcome<Small>> = pool.install(|| chunk.par_iter().map(|m| read_small(context, landing, m)).collect());
+        for (member, small) in chunk.iter().zip(read) {
+            fetcher.take(member, small?)?;
+        }
+    }
+    fetcher.finish()
+}
+
+/// Cuts the members so that one piece fits into memory.
+fn chunks(members: &[ManifestMember]) -> Vec<&[ManifestMember]> {
+    let mut chunks = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (index, member) in members.iter().enumerate() {
+        let size = member.size.unwrap_or(LARGE_BYTES).min(LARGE_BYTES);
+        if index > start && (bytes + size > CHUNK_BYTES || index - start >= CHUNK_MEMBERS) {
+            chunks.push(&members[start..index]);
+            (start, bytes) = (index, 0);
+        }
+        bytes += size;
+    }
+    chunks.push(&members[start..]);
+    chunks
+}
+
+fn announced(member: &ManifestMember) -> Announced<'_> {
+    Announced { key: &member.key, version_id: member.version_id.as_deref(), etag: &member.etag }
+}
+
+fn read_small(context: &Context, landing: &dyn ObjectStore, member: &ManifestMember) -> Outcome<Small> {
+    let got = context.seam.perform(effects::LANDING_GET, || landing.get_announced(&announced(member)))?;
+    let mut fetched = match got {
+        Got::Refused(refusal) => return Ok(Small::Refused(refusal)),
+        Got::Object(fetched) if fetched.info.size > LARGE_BYTES => return Ok(Small::Large(fetched)),
+        Got::Object(fetched) => fetched,
+    };
+    let mut bytes = Vec::with_capacity(fetched.info.size as usize);
+    if let Err(error) = fetched.body.read_to_end(&mut bytes) {
+        return reading_failed(&member.key, &error).map(Small::Refused);
+    }
+    let sha256 = hex::encode(Sha256::digest(&bytes));
+    let outcome = read_outcome(member.ordinal, &fetched.info, bytes.len() as u64, sha256);
+    let encoded =
+        encode_member(member.ordinal, &member.key, outcome.landed_at, &bytes).map_err(spool_failure)?;
+    Ok(Small::Read(encoded, outcome))
+}
+
+/// An object that changed while it was read is a verdict about it; anything else says nothing about it.
+fn reading_failed(key: &str, error: &io::Error) -> Outcome<Refusal> {
+    if was_overwritten(error) {
+        return Ok(Refusal::Overwritten);
+    }
+    Err(Failure::transient(format!("reading {key:?} from the landing broke off: {error}")))
+}
+
+fn read_outcome(ordinal: u32, info: &ObjectInfo, size: u64, sha256: String) -> MemberOutcome {
+    MemberOutcome {
+        ordinal,
+        got: Said::Ok,
+        version: document_version(info, &sha256),
+        landed_at: info.last_modified,
+        size,
+        sha256: Some(sha256),
+        message: None,
+        frame: None,
+    }
+}
+
+/// A document's version, fixed when it is first fetched (I2).
+pub fn document_version(info: &ObjectInfo, sha256: &str) -> String {
+    let at = info.last_modified.to_rfc3339_opts(SecondsFormat::Secs, true);
+    match &info.version {
+        VersionSource::Id(id) => id.clone(),
+        VersionSource::ETag(etag) => format!("{etag}@{at}"),
+        VersionSource::Content => format!("sha256:{sha256}@{at}"),
+    }
+}
+
+fn refused_outcome(member: &ManifestMember, refusal: &Refusal) -> MemberOutcome {
+    let (got, message) = match refusal {
+        Refusal::NotFound => (Said::NotFound, None),
+        Refusal::DeleteMarker => (Said::DeleteMarker, None),
+        Refusal::Overwritten => (Said::Overwritten, None),
+        Refusal::Forbidden(message) => (Said::Deferred, Some(format!("403: {message}"))),
+        Refusal::BadRequest(message) => (Said::Deferred, Some(format!("400: {message}"))),
+    };
+    let version = member.version_id.clone().unwrap_or_else(|| format!("{}@", member.etag));
+    MemberOutcome {
+        ordinal: member.ordinal,
+        got,
+        version,
+        landed_at: whole_seconds(member.event_time),
+        size: member.size.unwrap_or(0),
+        sha256: None,
+        message,
+        frame: None,
+    }
+}
+
+fn whole_seconds(at: Timestamp) -> Timestamp {
+    use chrono::SubsecRound;
+    at.trunc_subsecs(0)
+}
+
+/// Trouble while an archive is made locally: a full disk passes, everything else is a defect.
+fn spool_failure(error: ArchiveError) -> Failure {
+    let message = format!("making the archive failed: {error}");
+    match error {
+        ArchiveError::Io(_) => Failure::transient(message),
+        _ => Failure::permanent(message),
+    }
+}
+
+struct Fetcher<'a> {
+    context: &'a Context,
+    landing: &'a dyn ObjectStore,
+    writer: ArchiveWriter<SpooledTempFile>,
+    outcomes: Vec<MemberOutcome>,
+}
+
+impl Fetcher<'_> {
+    fn take(&mut self, member: &ManifestMember, small: Small) -> Outcome<()> {
+        let outcome = match small {
+            Small::Read(encoded, outcome) => {
+                self.writer.append_member(&encoded).map_err(spool_failure)?;
+                outcome
+            }
+            Small::Refused(refusal) => refused_outcome(member, &refusal),
+            Small::Large(fetched) => self.stream(member, fetched)?,
+        };
+        self.outcomes.push(outcome);
+        Ok(())
+    }
+
+    fn stream(&mut self, member: &ManifestMember, mut fetched: Fetched) -> Outcome<MemberOutcome> {
+        let info = fetched.info;
+        let mut entry =
+            self.writer.begin_member(member.ordinal, info.last_modified, info.size).map_err(spool_failure)?;
+        match copy_hashing(&mut fetched.body, &mut entry) {
+            Ok(sha256) => {
+                entry.finish().map_err(spool_failure)?;
+                Ok(read_outcome(member.ordinal, &info, info.size, sha256))
+            }
+            Err(Broken::Reading(error)) => {
+                entry.discard().map_err(spool_failure)?;
+                let refusal = reading_failed(&member.key, &error)?;
+                Ok(refused_outcome(member, &refusal))
+            }
+            Err(Broken::Writing(error)) => Err(Failure::transient(format!("cannot write to the spool: {error}"))),
+        }
+    }
+
+    /// Where some of the batch could be read, what was refused concerns single documents and is deferred (I10); where
+    /// nothing could, it is the landing's trouble, and no document's.
+    fn finish(self) -> Outcome<FetchedBatch> {
+        let all_refused = self.outcomes.iter().all(|outcome| outcome.got == Said::Deferred);
+        if let (true, Some(first)) = (all_refused, self.outcomes.first()) {
+            let message = first.message.as_deref().unwrap_or("no reason given");
+            return Err(Failure::transient(format!(
+                "no document of the batch may be read from {}: {message}",
+                self.landing.location()
+            )));
+        }
+        let outcomes = Outcomes { format_version: FORMAT_VERSION, members: self.outcomes };
+        let finished = self.writer.finish(outcomes).map_err(spool_failure)?;
+        let copy = ArchiveCopy { file: finished.spool, size: finished.length };
+        tracing::debug!(bytes = copy.size, incarnation = %self.context.incarnation, "fetched a batch");
+        Ok(FetchedBatch { copy, outcomes: finished.outcomes })
+    }
+}
+
+enum Broken {
+    Reading(io::Error),
+    Writing(io::Error),
+}
+
+fn copy_hashing(from: &mut dyn Read, to: &mut dyn Write) -> Result<String, Broken> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        let count = match from.read(&mut buffer) {
+            Ok(0) => return Ok(hex::encode(hasher.finalize())),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Broken::Reading(error)),
+        };
+        hasher.update(&buffer[..count]);
+        to.write_all(&buffer[..count]).map_err(Broken::Writing)?;
+    }
+}
+
+impl Spool for SpooledTempFile {
+    fn truncate_to(&mut self, length: u64) -> io::Result<()> {
+        use std::io::{Seek, SeekFrom};
+        self.set_len(length)?;
+        self.seek(SeekFrom::Start(length)).map(drop)
+    }
+}

@@ -1,0 +1,110 @@
+//! The listener: takes notifications from the inbox, journals them, and only then acknowledges (I1).
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use sluicegate_state::{Arrival, Store};
+
+use crate::effects;
+use crate::failure::{FailureKind, Outcome};
+use crate::ports::inbox::{Delivery, Inbox};
+
+use super::backoff;
+use super::context::Context;
+use super::stage::{Idle, Stage, Tick};
+
+/// How soon to look again at files that may still be growing.
+const UNSETTLED_DELAY: TimeDelta = TimeDelta::milliseconds(210);
+/// How often a watching listener scans a folder.
+const SCAN_INTERVAL: TimeDelta = TimeDelta::seconds(1);
+
+/// Journals one inbox.
+pub struct Listener {
+    context: Arc<Context>,
+    store: Store,
+    inbox: Box<dyn Inbox>,
+    /// Go on looking after the inbox was empty.
+    watch: bool,
+    /// Polls that failed since the last one that did not.
+    failures: u64,
+}
+
+impl Listener {
+    /// A listener for `inbox`.
+    pub fn new(context: Arc<Context>, inbox: Box<dyn Inbox>, watch: bool) -> Outcome<Self> {
+        let store = context.open_store()?;
+        Ok(Self { context, store, inbox, watch, failures: 0 })
+    }
+
+    fn journal(&mut self, delivery: &Delivery) -> Outcome<()> {
+        let arrivals = self.news(delivery)?;
+        let receipt = self.store.journal(&arrivals, self.context.clock.now())?;
+        self.context.tally.add(|counts| {
+            counts.notifications += receipt.recorded;
+            counts.redelivered += receipt.redelivered;
+        });
+        let Self { context, inbox, .. } = self;
+        let receipts = std::slice::from_ref(&delivery.receipt);
+        context.seam.perform(effects::INBOX_ACKNOWLEDGE, || inbox.acknowledge(receipts))
+    }
+
+    /// What a listing finds again is no redelivery.
+    fn news(&self, delivery: &Delivery) -> Outcome<Vec<Arrival>> {
+        if !self.inbox.is_listing() {
+            return Ok(delivery.arrivals.clone());
+        }
+        let mut news = Vec::with_capacity(delivery.arrivals.len());
+        for arrival in &delivery.arrivals {
+            let known = match arrival {
+                Arrival::Notification(n) => {
+                    let version = n.version_id.as_deref().unwrap_or(&n.etag);
+                    self.store.is_known(&n.bucket, &n.key, version, n.sequencer.as_deref())?
+                }
+                _ => false,
+            };
+            if !known {
+                news.push(arrival.clone());
+            }
+        }
+        Ok(news)
+    }
+
+    fn poll(&mut self) -> Outcome<Tick> {
+        let now = self.context.clock.now();
+        let poll = self.inbox.poll()?;
+        for delivery in &poll.deliveries {
+            self.journal(delivery)?;
+        }
+        if poll.more || !poll.deliveries.is_empty() {
+            return Ok(Tick::Worked);
+        }
+        if poll.unsettled > 0 {
+            let waiting_for = format!("{} file(s) in the landing that may still be growing", poll.unsettled);
+            return Ok(Tick::Idle(Idle { wake_at: Some(now + UNSETTLED_DELAY), waiting_for: Some(waiting_for) }));
+        }
+        Ok(Tick::Idle(Idle { wake_at: self.watch.then(|| now + SCAN_INTERVAL), waiting_for: None }))
+    }
+}
+
+impl Stage for Listener {
+    fn name(&self) -> &'static str {
+        "listen"
+    }
+
+    fn tick(&mut self) -> Outcome<Tick> {
+        match self.poll() {
+            Ok(tick) => {
+                self.failures = 0;
+                Ok(tick)
+            }
+            Err(failure) if failure.kind == FailureKind::Transient => {
+                self.failures += 1;
+                tracing::warn!("the inbox cannot be read: {failure}");
+                let delay = backoff::delay(TimeDelta::seconds(1), TimeDelta::minutes(1), self.failures, "inbox");
+                let wake_at = Some(self.context.clock.now() + delay);
+                Ok(Tick::Idle(Idle { wake_at, waiting_for: Some(format!("the inbox: {failure}")) }))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+}

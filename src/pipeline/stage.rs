@@ -1,0 +1,43 @@
+//! What a stage is: something that does one piece of work a tick, and says when there is none.
+
+use sluicegate_state::Timestamp;
+
+use crate::failure::Outcome;
+
+/// What a tick came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tick {
+    /// Something was done; there may be more, here or in the stages behind.
+    Worked,
+    /// Nothing can be done now.
+    Idle(Idle),
+}
+
+/// Why a stage rests.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Idle {
+    /// When to look again, if nothing happens before.
+    pub wake_at: Option<Timestamp>,
+    /// Unfinished work that only time can help, for people. A drain waits for it as long as its patience lasts.
+    pub waiting_for: Option<String>,
+}
+
+impl Tick {
+    /// Nothing to do, and nothing to wait for.
+    pub fn idle() -> Self {
+        Self::Idle(Idle::default())
+    }
+}
+
+/// One stage of the pipeline.
+pub trait Stage: Send {
+    /// Its name, for logs.
+    fn name(&self) -> &'static str;
+
+    /// Does one piece of work.
+    ///
+    /// # Errors
+    /// Only what ends the whole run: the state store is unusable, the ledger is the wrong one, or a test let the process
+    /// die. What a batch or a service does wrong is recorded and waited out.
+    fn tick(&mut self) -> Outcome<Tick>;
+}
