@@ -103,6 +103,29 @@ fn an_entry_that_is_missing_or_unknown_is_noticed() {
 }
 
 #[test]
+fn outcomes_of_another_batch_are_noticed() {
+    let split = |members: &[TestMember]| {
+        let tar = unpack(&write(members).spool);
+        let place = tar.windows(13).position(|window| window == b"outcomes.json").expect("the last header");
+        (tar[..place].to_vec(), tar[place..].to_vec())
+    };
+    let two = split(&[("gone".into(), None), ("gone too".into(), None)]);
+    let one = split(&[("gone".into(), None)]);
+    let error = read(&pack(&[two.0, one.1].concat())).expect_err("they belong to another batch");
+    let expected = "the outcomes do not speak about exactly the members of the manifest";
+    assert_eq!(error.to_string(), format!("the archive is damaged: {expected}"));
+}
+
+#[test]
+fn a_changed_header_is_noticed_in_an_archive_that_was_packed_again() {
+    let mut tar = unpack(&write(&some_members()).spool);
+    let mode = 100; // The field after the name.
+    tar[mode + 3] ^= 1;
+    let error = read(&pack(&tar)).expect_err("the checksum is wrong");
+    assert_eq!(error.to_string(), "the archive is damaged: a tar header whose checksum is wrong");
+}
+
+#[test]
 fn a_format_of_the_future_is_refused_by_name() {
     let tar = String::from_utf8(unpack(&write(&[]).spool)).expect("it is text");
     let future = tar.replacen("\"format_version\": 1", "\"format_version\": 7", 1);
