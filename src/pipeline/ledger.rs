@@ -1,0 +1,78 @@
+//! The ledger connection of a stage: opened when first needed, opened again after it broke, and never to a ledger that is
+//! not the one this state folder belongs to (I11).
+
+use std::sync::Arc;
+
+use sluicegate_state::Store;
+
+use crate::failure::{Failure, FailureKind, Outcome};
+use crate::ports::warehouse::Warehouse;
+
+use super::context::Context;
+
+const LEDGER_ID: &str = "ledger.id";
+const NEWEST_LOAD: &str = "ledger.newest_load";
+
+/// A warehouse connection that opens itself.
+pub struct LedgerConnection {
+    context: Arc<Context>,
+    open: Option<Box<dyn Warehouse>>,
+}
+
+impl LedgerConnection {
+    /// Not yet connected.
+    pub fn new(context: Arc<Context>) -> Self {
+        Self { context, open: None }
+    }
+
+    /// The connection; opened and checked where that is needed.
+    pub fn get(&mut self, store: &mut Store) -> Outcome<&mut dyn Warehouse> {
+        if self.open.is_none() {
+            let mut warehouse = (self.context.open_warehouse)()?;
+            check_identity(store, warehouse.as_mut())?;
+            for job in self.context.jobs.values() {
+                warehouse.prepare(job.definition.schema()).map_err(|f| f.while_doing(format!("job {}", job.name)))?;
+            }
+            self.open = Some(warehouse);
+        }
+        Ok(self.open.as_mut().expect("it was opened above").as_mut())
+    }
+
+    /// Forgets the connection after a failure, so that the next use opens a new one.
+    pub fn close(&mut self) {
+        self.open = None;
+    }
+}
+
+/// Refuses another database, or one that was restored to the past; remembers a ledger that is met for the first time.
+pub fn check_identity(store: &mut Store, warehouse: &mut dyn Warehouse) -> Outcome<()> {
+    let identity = warehouse.identity()?;
+    let wrong = |message: String| Failure { kind: FailureKind::WrongLedger, message };
+    match store.meta(LEDGER_ID)? {
+        None => return Ok(store.set_meta(LEDGER_ID, &identity.id)?),
+        Some(known) if known != identity.id => {
+            return Err(wrong(format!(
+                "{} holds the ledger {}, and the state in {} belongs to the ledger {known}: give this state its own \
+                 warehouse, or that warehouse a state folder of its own",
+                warehouse.location(),
+                identity.id,
+                store.folder().display(),
+            )));
+        }
+        Some(_) => {}
+    }
+    let Some(newest) = store.meta(NEWEST_LOAD)? else { return Ok(()) };
+    if warehouse.knows_batch(&newest)? {
+        return Ok(());
+    }
+    Err(wrong(format!(
+        "{} does not know batch {newest}, which was loaded into it: it was restored to the past. Restore a newer backup, \
+         or start with a new state folder once it is known what is lost",
+        warehouse.location(),
+    )))
+}
+
+/// Remembers the newest load that is certainly in the ledger.
+pub fn remember_load(store: &mut Store, batch_id: &str) -> Outcome<()> {
+    Ok(store.set_meta(NEWEST_LOAD, batch_id)?)
+}

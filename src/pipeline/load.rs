@@ -1,0 +1,257 @@
+//! The load stage: from an archived batch to rows in the warehouse, in one commit that fixes everything after it (I5).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::SecondsFormat;
+use sluicegate_state::{Batch, BatchEvent, BatchState, Stage as Step, Store};
+
+use crate::archive::{ArchiveReader, Got, Manifest, ManifestMember, MemberOutcome, Outcomes, object_key, read_outcomes};
+use crate::failure::{Failure, Outcome};
+use crate::job::Job;
+use crate::ports::warehouse::{BeginLoad, DocumentOutcome, LoadDocument, LoadRequest, LoadedTable, Verdict, Warehouse};
+
+use super::archive::{fail, idle, read_archive};
+use super::context::Context;
+use super::documents::{ArchivedDocuments, archive_failure};
+use super::encode::encode;
+use super::handover::{ArchiveCopy, CsvCopies};
+use super::ledger::{LedgerConnection, remember_load};
+use super::stage::{Stage, Tick};
+
+/// Loads archived batches.
+pub struct LoadStage {
+    context: Arc<Context>,
+    store: Store,
+    ledger: LedgerConnection,
+    /// The job that was served last; another one with work goes first.
+    last_job: String,
+}
+
+/// What the archive says about a batch.
+pub struct ArchivedBatch {
+    /// The archive's bytes.
+    pub copy: ArchiveCopy,
+    /// What was sealed.
+    pub manifest: Manifest,
+    /// What GET said.
+    pub outcomes: Outcomes,
+}
+
+/// A batch whose load is over.
+struct Loaded {
+    verdicts: Vec<Verdict>,
+    csvs: Option<CsvCopies>,
+    cause: String,
+}
+
+impl LoadStage {
+    /// A stage with a state connection and a ledger connection of its own.
+    pub fn new(context: Arc<Context>) -> Outcome<Self> {
+        let store = context.open_store()?;
+        let ledger = LedgerConnection::new(context.clone());
+        Ok(Self { context, store, ledger, last_job: String::new() })
+    }
+
+    /// The oldest archived batch, of another job than the last one where there is one.
+    fn next(&self) -> Outcome<Option<Batch>> {
+        let due = self.store.due_batches(BatchState::Archived, self.context.clock.now(), 64)?;
+        let other = due.iter().position(|batch| batch.job != self.last_job).unwrap_or(0);
+        Ok(due.into_iter().nth(other))
+    }
+
+    fn load(&mut self, batch: &Batch) -> Outcome<()> {
+        let context = self.context.clone();
+        let now = context.clock.now();
+        let attempt = self.store.begin_attempt(&batch.batch_id, Step::Load, &context.incarnation, now)?;
+        match self.try_load(batch) {
+            Ok(loaded) => {
+                remember_load(&mut self.store, &batch.batch_id)?;
+                let now = context.clock.now();
+                self.store.complete_attempt(attempt, BatchEvent::Loaded, &loaded.cause, &[], now)?;
+                context.tally.add_verdicts(&loaded.verdicts);
+                if let Some(csvs) = loaded.csvs {
+                    let bytes = csvs.iter().map(|(_, bytes)| bytes).sum();
+                    context.handover.csvs.put(&batch.batch_id, csvs, bytes);
+                }
+                Ok(())
+            }
+            Err(failure) => {
+                self.ledger.close();
+                fail(&context, &mut self.store, batch, attempt, failure)
+            }
+        }
+    }
+
+    fn try_load(&mut self, batch: &Batch) -> Outcome<Loaded> {
+        let job = self.context.job(&batch.job)?;
+        let mut archived = open_archived(&self.context, batch)?;
+        let request = load_request(&self.context, &job, batch, &archived)?;
+        let warehouse = self.ledger.get(&mut self.store)?;
+        match load_once(&self.context, &job, &request, &mut archived, warehouse)? {
+            Some(loaded) => Ok(loaded),
+            None => {
+                let known = warehouse.loaded_batch(&batch.batch_id)?;
+                let known = known.ok_or_else(|| {
+                    Failure::transient(format!("the ledger has the key of {} and then has not", batch.batch_id))
+                })?;
+                let cause = "found in the ledger: an earlier COMMIT was there first".to_owned();
+                Ok(Loaded { verdicts: known.verdicts, csvs: None, cause })
+            }
+        }
+    }
+}
+
+impl Stage for LoadStage {
+    fn name(&self) -> &'static str {
+        "load"
+    }
+
+    fn tick(&mut self) -> Outcome<Tick> {
+        match self.next()? {
+            Some(batch) => {
+                self.load(&batch)?;
+                self.last_job = batch.job;
+                Ok(Tick::Worked)
+            }
+            None => idle(&self.store, BatchState::Archived, self.context.clock.now(), false),
+        }
+    }
+}
+
+/// Reads a batch's archive: handed over by the archive stage, or from the store.
+pub fn open_archived(context: &Context, batch: &Batch) -> Outcome<ArchivedBatch> {
+    let key = object_key(&batch.job, &batch.batch_id);
+    let mut copy = match context.handover.archives.take(&batch.batch_id) {
+        Some(copy) => copy,
+        None => read_archive(context, &key)?
+            .ok_or_else(|| Failure::permanent(format!("the archive object {key} is gone: put it back, then replay")))?,
+    };
+    let what = |failure: Failure| failure.while_doing(&key);
+    let outcomes = read_outcomes(&mut copy.file).map_err(archive_failure).map_err(what)?;
+    copy.rewind().map_err(|error| Failure::transient(format!("cannot read the spool: {error}")))?;
+    let manifest = ArchiveReader::new(&mut copy.file).map_err(archive_failure).map_err(what)?.manifest().clone();
+    if manifest.batch_id != batch.batch_id || manifest.job != batch.job {
+        return Err(Failure::permanent(format!("{key} is the archive of batch {}", manifest.batch_id)));
+    }
+    Ok(ArchivedBatch { copy, manifest, outcomes })
+}
+
+/// The one transaction; none where somebody's COMMIT was there first.
+fn load_once(
+    context: &Context,
+    job: &Job,
+    request: &LoadRequest,
+    archived: &mut ArchivedBatch,
+    warehouse: &mut dyn Warehouse,
+) -> Outcome<Option<Loaded>> {
+    let schema = job.definition.schema();
+    let mut transaction = match warehouse.begin_load(request, schema)? {
+        BeginLoad::AlreadyLoaded => return Ok(None),
+        BeginLoad::Fresh(transaction) => transaction,
+    };
+    let documents = ArchivedDocuments::new(&job.definition, &archived.outcomes, &mut archived.copy);
+    let verdicts = transaction.insert(&documents)?;
+    let orders = source_orders(request);
+    let (tables, csvs) = encode(&request.batch_id, schema, &documents, &verdicts, &orders, &context.spool)?;
+    check_totals(&verdicts, &tables);
+    transaction.commit(&verdicts, &tables)?;
+    let rows: u64 = tables.iter().map(|table| table.totals.rows).sum();
+    tracing::info!(batch = %request.batch_id, rows, "loaded");
+    Ok(Some(Loaded { verdicts, csvs: Some(csvs), cause: format!("{rows} rows committed") }))
+}
+
+/// I7, before it is fixed for ever.
+fn check_totals(verdicts: &[Verdict], tables: &[LoadedTable]) {
+    let inserted: u64 = verdicts.iter().map(|verdict| verdict.rows).sum();
+    let encoded: u64 = tables.iter().map(|table| table.totals.rows).sum();
+    assert_eq!(inserted, encoded, "the CSV objects hold exactly the rows that the load inserted (I7)");
+}
+
+/// The `source_order` of each member.
+pub fn source_orders(request: &LoadRequest) -> BTreeMap<u32, String> {
+    request.documents.iter().map(|document| (document.ordinal, document.source_order.clone())).collect()
+}
+
+/// Everything that the load needs to know of a batch, from its archive and the definition in force.
+pub fn load_request(
+    context: &Context,
+    job: &Job,
+    batch: &Batch,
+    archived: &ArchivedBatch,
+) -> Outcome<LoadRequest> {
+    let manifest = &archived.manifest;
+    let mut documents = Vec::with_capacity(manifest.members.len());
+    for (position, member) in manifest.members.iter().enumerate() {
+        let outcome = archived.outcomes.member(member.ordinal);
+        let outcome =
+            outcome.filter(|_| member.ordinal as usize == position).ok_or_else(|| {
+                Failure::permanent(format!("the archive of {} says nothing about member {position}", batch.batch_id))
+            })?;
+        documents.push(load_document(job, manifest, member, outcome));
+    }
+    Ok(LoadRequest {
+        batch_id: batch.batch_id.clone(),
+        job: batch.job.clone(),
+        sealed_at: manifest.sealed_at,
+        incarnation: context.incarnation.clone(),
+        archive_key: object_key(&batch.job, &batch.batch_id),
+        definition_hash: job.hash.clone(),
+        definition_text: job.text.clone(),
+        parents: manifest.parents.clone(),
+        replay: manifest.replay,
+        documents,
+    })
+}
+
+fn load_document(job: &Job, manifest: &Manifest, member: &ManifestMember, outcome: &MemberOutcome) -> LoadDocument {
+    LoadDocument {
+        ordinal: member.ordinal,
+        bucket: member.bucket.clone(),
+        key: member.key.clone(),
+        version: outcome.version.clone(),
+        etag: member.etag.clone(),
+        landed_at: outcome.landed_at,
+        day: job.day(outcome.landed_at),
+        size: outcome.size,
+        sha256: outcome.sha256.clone(),
+        source_order: source_order(manifest, member, outcome),
+        unread: unread(member, outcome),
+    }
+}
+
+/// `<landed_at>/<sequencer>/<replay>/<batch_id>/<ordinal>` (§7): text that orders as time does.
+fn source_order(manifest: &Manifest, member: &ManifestMember, outcome: &MemberOutcome) -> String {
+    let landed_at = outcome.landed_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    // Sequencers differ in length and in case, and compare once they are made equal in both.
+    let sequencer = member.sequencer.as_deref().unwrap_or("").to_ascii_uppercase();
+    let Manifest { replay, batch_id, .. } = manifest;
+    format!("{landed_at}/{sequencer:0<32}/{replay:06}/{batch_id}/{:06}", member.ordinal)
+}
+
+/// What a GET that did not bring the object means for the document.
+fn unread(member: &ManifestMember, outcome: &MemberOutcome) -> Option<(DocumentOutcome, String)> {
+    let (word, reason) = match outcome.got {
+        Got::Ok => return None,
+        Got::NotFound | Got::DeleteMarker => gone(member, outcome),
+        Got::Overwritten => (
+            DocumentOutcome::Superseded,
+            "overwritten before it was read; what was there instead is a document of its own".to_owned(),
+        ),
+        Got::Forbidden | Got::Deferred => {
+            (DocumentOutcome::Deferred, outcome.message.clone().unwrap_or_else(|| "could not be read".to_owned()))
+        }
+    };
+    Some((word, reason))
+}
+
+fn gone(member: &ManifestMember, outcome: &MemberOutcome) -> (DocumentOutcome, String) {
+    let landed = outcome.landed_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let how = if outcome.got == Got::DeleteMarker { "deleted" } else { "gone" };
+    let expired = member.expires_at.is_some_and(|expires_at| manifest_time_is_past(expires_at, outcome));
+    if expired {
+        (DocumentOutcome::Expired, format!("it landed at {landed} and the lifecycle took it before it was read"))
+    } else {
+        (DocumentOutcome::Missing, format!("it was {how} from the landing before it was read; it landed at {landed}"))
+    }
+}
