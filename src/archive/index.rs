@@ -66,6 +66,9 @@ pub struct ManifestMember {
     /// How often the member was deferred before.
     #[serde(default)]
     pub tries: u32,
+    /// When the lifecycle takes the object, where that was known.
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
 }
 
 /// What came of every member of the manifest.
@@ -75,6 +78,9 @@ pub struct Outcomes {
     pub format_version: u32,
     /// One for each member of the manifest, in the same order.
     pub members: Vec<MemberOutcome>,
+    /// When the last member was asked for: tells an expired object from a missing one.
+    #[serde(default)]
+    pub fetched_at: Option<Timestamp>,
 }
 
 /// What came of one member.

@@ -1,1 +1,82 @@
-//! cli
+//! The command line: parses the words, assembles the parts, runs the command and turns its end into an exit status.
+
+mod args;
+mod assemble;
+mod check;
+mod completions;
+mod demo;
+mod demo_files;
+mod drain;
+mod exit;
+mod jobs;
+mod listen;
+mod output;
+mod progress;
+mod query;
+mod session;
+mod show;
+mod signals;
+mod status;
+mod summary;
+mod try_file;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use args::{Command, Flags};
+use exit::{Exit, Stop};
+
+/// Runs the program with the words of its command line.
+pub fn main() -> ExitCode {
+    let flags = match Flags::try_parse() {
+        Ok(flags) => flags,
+        Err(error) => {
+            // `--help` and `--version` come this way too, and are no errors.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Fine.into() };
+        }
+    };
+    start_logging(flags.verbose);
+    match run(&flags) {
+        Ok(exit) => exit.into(),
+        Err(stop) => {
+            eprintln!("sluicegate: {}", stop.message);
+            stop.exit.into()
+        }
+    }
+}
+
+fn run(flags: &Flags) -> Result<Exit, Stop> {
+    match &flags.command {
+        Command::Demo => demo::demo(flags),
+        Command::Listen => listen::listen(flags),
+        Command::Drain(options) => drain::drain(flags, options),
+        Command::Run => drain::run(flags),
+        Command::Jobs(command) => jobs::jobs(flags, command),
+        Command::Status => status::status(flags),
+        Command::Query { sql } => query::query(flags, sql),
+        Command::Check => check::check(flags),
+        Command::Try { file, job } => try_file::try_file(flags, file, job.as_deref()),
+        Command::Completions { shell } => completions::completions(*shell),
+    }
+}
+
+/// Logs go to stderr: stdout is data.
+fn start_logging(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_env("SLUICEGATE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .with_target(false)
+        .init();
+}

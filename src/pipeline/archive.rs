@@ -123,6 +123,7 @@ impl ArchiveStage {
             size: member.size,
             event_time: member.event_time,
             tries: member.tries,
+            expires_at: member.expires_at.or_else(|| job.expires_at(member.event_time)),
         });
         Ok(Manifest {
             format_version: FORMAT_VERSION,

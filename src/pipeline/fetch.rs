@@ -219,7 +219,11 @@ impl Fetcher<'_> {
                 self.landing.location()
             )));
         }
-        let outcomes = Outcomes { format_version: FORMAT_VERSION, members: self.outcomes };
+        let outcomes = Outcomes {
+            format_version: FORMAT_VERSION,
+            members: self.outcomes,
+            fetched_at: Some(self.context.clock.now()),
+        };
         let finished = self.writer.finish(outcomes).map_err(spool_failure)?;
         let copy = ArchiveCopy { file: finished.spool, size: finished.length };
         tracing::debug!(bytes = copy.size, incarnation = %self.context.incarnation, "fetched a batch");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::SecondsFormat;
-use sluicegate_state::{Batch, BatchEvent, BatchState, Stage as Step, Store};
+use sluicegate_state::{Batch, BatchEvent, BatchState, Stage as Step, Store, Timestamp};
 
 use crate::archive::{ArchiveReader, Got, Manifest, ManifestMember, MemberOutcome, Outcomes, object_key, read_outcomes};
 use crate::failure::{Failure, Outcome};
@@ -188,7 +188,7 @@ pub fn load_request(
             outcome.filter(|_| member.ordinal as usize == position).ok_or_else(|| {
                 Failure::permanent(format!("the archive of {} says nothing about member {position}", batch.batch_id))
             })?;
-        documents.push(load_document(job, manifest, member, outcome));
+        documents.push(load_document(job, archived, member, outcome));
     }
     Ok(LoadRequest {
         batch_id: batch.batch_id.clone(),
@@ -204,7 +204,12 @@ pub fn load_request(
     })
 }
 
-fn load_document(job: &Job, manifest: &Manifest, member: &ManifestMember, outcome: &MemberOutcome) -> LoadDocument {
+fn load_document(
+    job: &Job,
+    archived: &ArchivedBatch,
+    member: &ManifestMember,
+    outcome: &MemberOutcome,
+) -> LoadDocument {
     LoadDocument {
         ordinal: member.ordinal,
         bucket: member.bucket.clone(),
@@ -215,8 +220,8 @@ fn load_document(job: &Job, manifest: &Manifest, member: &ManifestMember, outcom
         day: job.day(outcome.landed_at),
         size: outcome.size,
         sha256: outcome.sha256.clone(),
-        source_order: source_order(manifest, member, outcome),
-        unread: unread(member, outcome),
+        source_order: source_order(&archived.manifest, member, outcome),
+        unread: unread(member, outcome, archived.outcomes.fetched_at),
     }
 }
 
@@ -230,10 +235,14 @@ fn source_order(manifest: &Manifest, member: &ManifestMember, outcome: &MemberOu
 }
 
 /// What a GET that did not bring the object means for the document.
-fn unread(member: &ManifestMember, outcome: &MemberOutcome) -> Option<(DocumentOutcome, String)> {
+fn unread(
+    member: &ManifestMember,
+    outcome: &MemberOutcome,
+    fetched_at: Option<Timestamp>,
+) -> Option<(DocumentOutcome, String)> {
     let (word, reason) = match outcome.got {
         Got::Ok => return None,
-        Got::NotFound | Got::DeleteMarker => gone(member, outcome),
+        Got::NotFound | Got::DeleteMarker => gone(member, outcome, fetched_at),
         Got::Overwritten => (
             DocumentOutcome::Superseded,
             "overwritten before it was read; what was there instead is a document of its own".to_owned(),
@@ -245,10 +254,10 @@ fn unread(member: &ManifestMember, outcome: &MemberOutcome) -> Option<(DocumentO
     Some((word, reason))
 }
 
-fn gone(member: &ManifestMember, outcome: &MemberOutcome) -> (DocumentOutcome, String) {
+fn gone(member: &ManifestMember, outcome: &MemberOutcome, fetched_at: Option<Timestamp>) -> (DocumentOutcome, String) {
     let landed = outcome.landed_at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let how = if outcome.got == Got::DeleteMarker { "deleted" } else { "gone" };
-    let expired = member.expires_at.is_some_and(|expires_at| manifest_time_is_past(expires_at, outcome));
+    let expired = member.expires_at.zip(fetched_at).is_some_and(|(expires_at, fetched_at)| expires_at <= fetched_at);
     if expired {
         (DocumentOutcome::Expired, format!("it landed at {landed} and the lifecycle took it before it was read"))
     } else {

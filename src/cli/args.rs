@@ -1,0 +1,141 @@
+//! The words of the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Documents out of a landing bucket, exactly once, into a warehouse, CSV objects and a query engine.
+#[derive(Debug, Parser)]
+#[command(name = "sluicegate", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(after_help = "Exit status: 0 fine; 1 failed, or could not finish now; 2 usage, configuration or wrong ledger; \
+                        3 done, but something needs a person.")]
+pub(super) struct Flags {
+    /// The configuration file; else $SLUICEGATE_CONFIG, ./sluicegate.toml, /etc/sluicegate/sluicegate.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+
+    /// How data is printed
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    pub(super) output: Format,
+
+    /// More about what happens, on stderr; twice for details
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// How data is printed on stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Table,
+    /// One JSON object
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the whole pipeline on embedded parts in var/demo, from invoice files to a query's answer
+    Demo,
+    /// Journal notifications until told to stop; never touches the warehouse
+    Listen,
+    /// Seal, archive, load and publish what is there; end when nothing can be done now
+    Drain(DrainOptions),
+    /// `listen` and `drain --watch` in one process
+    Run,
+    /// What the jobs are doing
+    #[command(subcommand)]
+    Jobs(JobsCommand),
+    /// The verdict, then backlog, batches, last crawl; each problem with its command
+    Status,
+    /// Run SQL over the published CSV objects
+    Query {
+        /// One statement that reads; T is the typed newest-wins view of a table, T_csv its raw rows
+        sql: String,
+    },
+    /// Try configuration, reachability and schema; each finding with what to do about it
+    Check,
+    /// What a document would become, or why not; loads nothing
+    Try {
+        /// The document
+        file: PathBuf,
+        /// The job that would read it; may be left out where there is only one
+        #[arg(long)]
+        job: Option<String>,
+    },
+    /// Print the completions for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DrainOptions {
+    /// Go on until told to stop
+    #[arg(long)]
+    pub(super) watch: bool,
+
+    /// End the window now, once everything is published; recorded as early
+    #[arg(long, conflicts_with = "watch")]
+    pub(super) crawl: bool,
+
+    /// How long to wait for a retry while nothing else moves, such as 30s, 5m, 1h
+    #[arg(long, default_value = "5m", value_parser = parse_duration, value_name = "TIME")]
+    pub(super) patience: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum JobsCommand {
+    /// One line a job; with JOB its batches, newest first
+    List {
+        /// The job
+        job: Option<String>,
+        /// Batches to show at the most
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// A batch by the beginning of its id, or a document by its key: its whole story
+    Show {
+        /// Batch id (or its beginning), or document key
+        id: String,
+    },
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no time: write a number and ms, s, m or h, such as 5m");
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
+    let milliseconds = match &text[digits..] {
+        "ms" => 1,
+        "s" | "" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    Ok(Duration::from_millis(number.saturating_mul(milliseconds)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Flags::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
+        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(parse_duration("7"), Ok(Duration::from_secs(7)));
+        assert!(parse_duration("5 minutes").is_err());
+        assert!(parse_duration("").is_err());
+    }
+}
