@@ -1,0 +1,46 @@
+//! One suite for each port, as generic functions that every adapter must pass, and their runs over the embedded adapters.
+
+mod catalog;
+mod published;
+mod query_engine;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sluicegate::embedded::{EmbeddedCatalog, EmbeddedQueryEngine};
+use sluicegate::ports::clock::SystemClock;
+use tempfile::TempDir;
+
+/// A folder for each adapter that a suite makes; all live until the test ends.
+#[derive(Default)]
+struct Folders(Vec<TempDir>);
+
+impl Folders {
+    fn curated(&mut self) -> PathBuf {
+        let folder = tempfile::tempdir().unwrap();
+        let curated = folder.path().join("curated");
+        self.0.push(folder);
+        curated
+    }
+}
+
+#[test]
+fn the_embedded_catalog() {
+    let mut folders = Folders::default();
+    catalog::catalog_suite(&mut || {
+        let curated = folders.curated();
+        let tables = published::schema().tables.into_iter().map(|table| table.name).collect();
+        (Box::new(EmbeddedCatalog::new(&curated, tables, Arc::new(SystemClock))), curated)
+    });
+}
+
+#[test]
+fn the_embedded_query_engine() {
+    let mut folders = Folders::default();
+    query_engine::query_engine_suite(&mut || {
+        let curated = folders.curated();
+        let temporary = curated.with_file_name("temporary");
+        let engine = EmbeddedQueryEngine::new(&curated, vec![published::schema()], &temporary);
+        (Box::new(engine), curated)
+    });
+}
