@@ -1,0 +1,15 @@
+//! The nouns of the store: what goes in and what is read back.
+
+mod batch;
+mod journal;
+mod status;
+
+pub use batch::{
+    Attempt, AttemptFailure, AttemptOutcome, Batch, Deferral, Limits, Member, Moved, SealRequest,
+    TransitionRecord,
+};
+pub use journal::{
+    Arrival, Counter, JournalEntry, JournalReceipt, Notification, NotificationState, Unreadable, identity,
+};
+pub(crate) use journal::present_version;
+pub use status::{Backlog, Command, CounterTotal, JournalTotals};

@@ -1,0 +1,211 @@
+//! The journal: what arrives is on disk before anybody acknowledges it.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Row, Transaction, params};
+use sha2::{Digest, Sha256};
+
+use super::Store;
+use super::rows::{count, integer, optional_count, optional_time, stored, time};
+use crate::model::{Arrival, Counter, JournalEntry, JournalReceipt, JournalTotals, Notification, Unreadable};
+use crate::time::Stored;
+use crate::{StateError, Timestamp, effects};
+
+const RECORD: &str = "
+    INSERT INTO notification (job, bucket, key, version_id, etag, sequencer, size, event_time, event_name, source,
+                              expires_at, received_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+    ON CONFLICT (key, bucket, coalesce(version_id, etag), coalesce(sequencer, ''))
+    DO UPDATE SET redeliveries = redeliveries + 1, last_redelivered_at = excluded.received_at
+    RETURNING job, redeliveries";
+
+const KEEP_UNREADABLE: &str = "
+    INSERT INTO unreadable (sha256, source, body, reason, first_seen_at, last_seen_at, seen)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?5, 1)
+    ON CONFLICT (sha256) DO UPDATE SET seen = seen + 1, last_seen_at = excluded.last_seen_at";
+
+const COUNT: &str = "
+    INSERT INTO counter (name, job, count, last_at) VALUES (?1, ?2, 1, ?3)
+    ON CONFLICT (name, job) DO UPDATE SET count = count + 1, last_at = excluded.last_at";
+
+const ADD_TOTALS: &str = "
+    INSERT INTO journal_total (job, received, redeliveries) VALUES (?1, ?2, ?3)
+    ON CONFLICT (job) DO UPDATE
+    SET received = received + excluded.received, redeliveries = redeliveries + excluded.redeliveries";
+
+pub(super) const IS_KNOWN: &str = "
+    SELECT EXISTS (SELECT 1 FROM notification
+                   WHERE key = ?1 AND bucket = ?2 AND coalesce(version_id, etag) = ?3
+                     AND coalesce(sequencer, '') = ?4)";
+
+pub(super) const OF_KEY: &str = "SELECT * FROM notification WHERE key = ?1 ORDER BY notification_id";
+
+impl Store {
+    /// Journals arrivals in one transaction: one fsync for all. Afterwards they may be acknowledged. A notification that
+    /// is known is only counted as a redelivery, so this may be repeated.
+    pub fn journal(&mut self, arrivals: &[Arrival], now: Timestamp) -> Result<JournalReceipt, StateError> {
+        if arrivals.is_empty() {
+            return Ok(JournalReceipt::default());
+        }
+        self.commit(effects::JOURNAL, |tx| {
+            let mut receipt = JournalReceipt::default();
+            let mut totals = BTreeMap::<String, JournalTotals>::new();
+            for arrival in arrivals {
+                journal_one(tx, arrival, now, &mut receipt, &mut totals)?;
+            }
+            for (job, total) in &totals {
+                tx.prepare_cached(ADD_TOTALS)?.execute(params![
+                    job,
+                    integer(total.received),
+                    integer(total.redeliveries)
+                ])?;
+            }
+            Ok(receipt)
+        })
+    }
+
+    /// Whether a notification with this identity is journaled. An absent sequencer is a part of the identity, not a
+    /// wildcard.
+    pub fn is_known(
+        &self,
+        bucket: &str,
+        key: &str,
+        version_or_etag: &str,
+        sequencer: Option<&str>,
+    ) -> Result<bool, StateError> {
+        let mut statement = self.connection.prepare_cached(IS_KNOWN)?;
+        let parameters = params![key, bucket, version_or_etag, sequencer.unwrap_or("")];
+        Ok(statement.query_row(parameters, |row| row.get(0))?)
+    }
+
+    /// Every notification of a key, in the order of their arrival.
+    pub fn notifications_for_key(&self, key: &str) -> Result<Vec<JournalEntry>, StateError> {
+        let mut statement = self.connection.prepare_cached(OF_KEY)?;
+        let rows = statement.query_map([key], journal_entry)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The batches that a notification has ever been a member of, with its place there, oldest batch first. A deferral
+    /// makes more than one.
+    pub fn batches_of_notification(&self, notification_id: i64) -> Result<Vec<(String, u32)>, StateError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT batch_id, ordinal FROM member WHERE notification_id = ?1 ORDER BY batch_id",
+        )?;
+        let rows = statement.query_map([notification_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Messages that nobody could read, latest first.
+    pub fn unreadable(&self, limit: usize) -> Result<Vec<Unreadable>, StateError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT * FROM unreadable ORDER BY last_seen_at DESC, rowid DESC LIMIT ?1")?;
+        let rows = statement.query_map([integer(limit as u64)], unreadable)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+fn journal_one(
+    tx: &Transaction<'_>,
+    arrival: &Arrival,
+    now: Timestamp,
+    receipt: &mut JournalReceipt,
+    totals: &mut BTreeMap<String, JournalTotals>,
+) -> Result<(), StateError> {
+    match arrival {
+        Arrival::Notification(notification) => {
+            let (job, redeliveries) = record(tx, notification, now)?;
+            let total = totals.entry(job).or_default();
+            if redeliveries == 0 {
+                receipt.recorded += 1;
+                total.received += 1;
+            } else {
+                receipt.redelivered += 1;
+                total.redeliveries += 1;
+            }
+        }
+        Arrival::Unreadable { source, body, reason } => {
+            let hash = hex::encode(Sha256::digest(body));
+            tx.prepare_cached(KEEP_UNREADABLE)?.execute(params![hash, source, body, reason, Stored(now)])?;
+            receipt.unreadable += 1;
+        }
+        Arrival::Counted(counter, job) => {
+            count_one(tx, *counter, job.as_deref().unwrap_or(""), now)?;
+            receipt.counted += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Records a notification; answers the job it belongs to and how often it had come again by now.
+fn record(
+    tx: &Transaction<'_>,
+    notification: &Notification,
+    now: Timestamp,
+) -> Result<(String, i64), StateError> {
+    let version_id = crate::model::present_version(notification.version_id.as_deref());
+    let sequencer = notification.sequencer.as_deref().filter(|sequencer| !sequencer.is_empty());
+    let parameters = params![
+        notification.job,
+        notification.bucket,
+        notification.key,
+        version_id,
+        notification.etag,
+        sequencer,
+        notification.size.map(integer),
+        Stored(notification.event_time),
+        notification.event_name,
+        notification.source,
+        stored(notification.expires_at),
+        Stored(now),
+    ];
+    Ok(tx.prepare_cached(RECORD)?.query_row(parameters, |row| Ok((row.get(0)?, row.get(1)?)))?)
+}
+
+fn count_one(tx: &Transaction<'_>, counter: Counter, job: &str, now: Timestamp) -> Result<(), StateError> {
+    tx.prepare_cached(COUNT)?.execute(params![counter, job, Stored(now)])?;
+    Ok(())
+}
+
+fn journal_entry(row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
+    Ok(JournalEntry {
+        notification_id: row.get("notification_id")?,
+        notification: notification(row)?,
+        received_at: time(row, "received_at")?,
+        redeliveries: count(row, "redeliveries")?,
+        last_redelivered_at: optional_time(row, "last_redelivered_at")?,
+        state: row.get("state")?,
+        batch_id: row.get("batch_id")?,
+        ordinal: row.get("ordinal")?,
+        tries: count(row, "tries")?,
+        next_try_at: optional_time(row, "next_try_at")?,
+    })
+}
+
+fn notification(row: &Row<'_>) -> rusqlite::Result<Notification> {
+    Ok(Notification {
+        job: row.get("job")?,
+        bucket: row.get("bucket")?,
+        key: row.get("key")?,
+        version_id: row.get("version_id")?,
+        etag: row.get("etag")?,
+        sequencer: row.get("sequencer")?,
+        size: optional_count(row, "size")?,
+        event_time: time(row, "event_time")?,
+        event_name: row.get("event_name")?,
+        source: row.get("source")?,
+        expires_at: optional_time(row, "expires_at")?,
+    })
+}
+
+fn unreadable(row: &Row<'_>) -> rusqlite::Result<Unreadable> {
+    Ok(Unreadable {
+        sha256: row.get("sha256")?,
+        source: row.get("source")?,
+        body: row.get("body")?,
+        reason: row.get("reason")?,
+        first_seen_at: time(row, "first_seen_at")?,
+        last_seen_at: time(row, "last_seen_at")?,
+        seen: count(row, "seen")?,
+    })
+}

@@ -1,0 +1,217 @@
+//! Sealing: pending notifications become a batch whose members and order never change again.
+
+use rusqlite::{Connection, Row, Transaction, params};
+use sha2::{Digest, Sha256};
+
+use super::Store;
+use super::batches::batch_by_id;
+use super::rows::{count, integer, optional_count, optional_time, stored, time};
+use crate::model::{Batch, Limits, SealRequest, identity};
+use crate::time::Stored;
+use crate::{StateError, Timestamp, effects};
+
+/// A member's place has six digits in the archive.
+const MOST_DOCUMENTS: u64 = 1_000_000;
+
+/// What waits for sealing, in sealing order.
+pub(super) const PENDING: &str = "
+    SELECT notification_id, bucket, key, version_id, etag, sequencer, size, event_time, expires_at, received_at, tries
+    FROM notification
+    WHERE state = 'pending' AND job = ?1 AND (next_try_at IS NULL OR next_try_at <= ?2)
+    ORDER BY expires_at IS NULL, expires_at, event_time, notification_id";
+
+const INSERT_BATCH: &str = "
+    INSERT INTO batch (batch_id, job, state, documents, bytes, estimated_rows, oldest_event_time, earliest_expiry,
+                       early, sealed_at, incarnation, definition_hash, event, changed_at, changed_by, cause)
+    VALUES (?1, ?2, 'sealed', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'sealed', ?9, ?10, ?12)";
+
+const INSERT_MEMBER: &str = "
+    INSERT INTO member (batch_id, ordinal, notification_id, tries) VALUES (?1, ?2, ?3, ?4)";
+
+const TAKE: &str = "
+    UPDATE notification SET state = 'batched', batch_id = ?1, ordinal = ?2, next_try_at = NULL
+    WHERE notification_id = ?3 AND state = 'pending'";
+
+impl Store {
+    /// Seals one batch of the job's pending notifications, if there is reason to: it is full, its oldest notification is
+    /// old, or the request forces it. What expires first goes first.
+    pub fn seal(&mut self, request: &SealRequest<'_>, now: Timestamp) -> Result<Option<Batch>, StateError> {
+        // A look without the write lock, so that a scheduler with nothing to seal never makes the listener wait.
+        if choose(&self.connection, request, now)?.is_none() {
+            return Ok(None);
+        }
+        self.commit(effects::SEAL, |tx| {
+            let Some((choice, cause)) = choose(tx, request, now)? else { return Ok(None) };
+            let batch_id = batch_id(request.job, &choice.members, now);
+            insert_batch(tx, request, &batch_id, &choice, cause, now)?;
+            insert_members(tx, &batch_id, &choice.members)?;
+            batch_by_id(tx, &batch_id)
+        })
+    }
+}
+
+/// A pending notification, as far as sealing cares.
+struct Candidate {
+    notification_id: i64,
+    identity: String,
+    size: u64,
+    tries: u64,
+    event_time: Timestamp,
+    expires_at: Option<Timestamp>,
+    received_at: Timestamp,
+}
+
+/// Why a batch is sealed now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Full,
+    Age,
+    Forced,
+}
+
+impl Cause {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Age => "age",
+            Self::Forced => "forced",
+        }
+    }
+}
+
+/// The batch to be, being filled.
+#[derive(Default)]
+struct Choice {
+    members: Vec<Candidate>,
+    bytes: u64,
+    rows: u64,
+}
+
+impl Choice {
+    /// Whether one more has room. The first always has: what is above a limit alone is a batch of its own.
+    fn has_room_for(&self, candidate: &Candidate, limits: &Limits) -> bool {
+        self.members.is_empty()
+            || (self.bytes.saturating_add(candidate.size) <= limits.bytes
+                && self.rows.saturating_add(estimated_rows(candidate.size, limits)) <= limits.rows)
+    }
+
+    fn take(&mut self, candidate: Candidate, limits: &Limits) {
+        self.bytes = self.bytes.saturating_add(candidate.size);
+        self.rows = self.rows.saturating_add(estimated_rows(candidate.size, limits));
+        self.members.push(candidate);
+    }
+
+    fn is_full(&self, limits: &Limits) -> bool {
+        self.members.len() as u64 >= limits.documents.min(MOST_DOCUMENTS)
+            || self.bytes >= limits.bytes
+            || self.rows >= limits.rows
+    }
+
+    fn is_old(&self, limits: &Limits, now: Timestamp) -> bool {
+        let oldest = self.members.iter().map(|member| member.received_at).min();
+        // A notification from the future, after the clock was set back, is young.
+        oldest.and_then(|oldest| (now - oldest).to_std().ok()).is_some_and(|age| age >= limits.max_age)
+    }
+}
+
+fn estimated_rows(size: u64, limits: &Limits) -> u64 {
+    size.div_ceil(limits.bytes_per_row.max(1))
+}
+
+/// Chooses the members of the next batch, and says why it should be sealed now, if it should.
+fn choose(
+    connection: &Connection,
+    request: &SealRequest<'_>,
+    now: Timestamp,
+) -> Result<Option<(Choice, Cause)>, StateError> {
+    let limits = &request.limits;
+    let mut statement = connection.prepare_cached(PENDING)?;
+    let mut candidates = statement.query_map(params![request.job, Stored(now)], candidate)?;
+    let mut choice = Choice::default();
+    let full = loop {
+        let Some(candidate) = candidates.next().transpose()? else { break false };
+        if !choice.has_room_for(&candidate, limits) {
+            break true;
+        }
+        choice.take(candidate, limits);
+        if choice.is_full(limits) {
+            break true;
+        }
+    };
+    let cause = match () {
+        () if choice.members.is_empty() => None,
+        () if full => Some(Cause::Full),
+        () if choice.is_old(limits, now) => Some(Cause::Age),
+        () if request.force => Some(Cause::Forced),
+        () => None,
+    };
+    Ok(cause.map(|cause| (choice, cause)))
+}
+
+/// The seal time and a hash of the content: job and ordered members. The number of tries is hashed too, because a
+/// deferred notification comes again in a later batch.
+fn batch_id(job: &str, members: &[Candidate], now: Timestamp) -> String {
+    let mut content = vec![serde_json::Value::from(job)];
+    content.extend(members.iter().map(|member| serde_json::json!([member.identity, member.tries])));
+    let hash = hex::encode(Sha256::digest(serde_json::Value::from(content).to_string()));
+    format!("{}-{}", now.format("%Y%m%dT%H%M%SZ"), &hash[..16])
+}
+
+fn insert_batch(
+    tx: &Transaction<'_>,
+    request: &SealRequest<'_>,
+    batch_id: &str,
+    choice: &Choice,
+    cause: Cause,
+    now: Timestamp,
+) -> Result<(), StateError> {
+    let oldest = choice.members.iter().map(|member| member.event_time).min().unwrap_or(now);
+    let expiry = choice.members.iter().filter_map(|member| member.expires_at).min();
+    tx.prepare_cached(INSERT_BATCH)?.execute(params![
+        batch_id,
+        request.job,
+        integer(choice.members.len() as u64),
+        integer(choice.bytes),
+        integer(choice.rows),
+        Stored(oldest),
+        stored(expiry),
+        cause == Cause::Forced,
+        Stored(now),
+        request.incarnation,
+        request.definition_hash,
+        cause.as_str(),
+    ])?;
+    Ok(())
+}
+
+fn insert_members(tx: &Transaction<'_>, batch_id: &str, members: &[Candidate]) -> Result<(), StateError> {
+    let mut insert = tx.prepare_cached(INSERT_MEMBER)?;
+    let mut take = tx.prepare_cached(TAKE)?;
+    for (ordinal, member) in members.iter().enumerate() {
+        let ordinal = integer(ordinal as u64);
+        insert.execute(params![batch_id, ordinal, member.notification_id, integer(member.tries)])?;
+        take.execute(params![batch_id, ordinal, member.notification_id])?;
+    }
+    Ok(())
+}
+
+fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
+    let text = |column| row.get::<_, String>(column);
+    let optional = |column| row.get::<_, Option<String>>(column);
+    let (version_id, sequencer) = (optional("version_id")?, optional("sequencer")?);
+    Ok(Candidate {
+        notification_id: row.get("notification_id")?,
+        identity: identity(
+            &text("bucket")?,
+            &text("key")?,
+            version_id.as_deref(),
+            &text("etag")?,
+            sequencer.as_deref(),
+        ),
+        size: optional_count(row, "size")?.unwrap_or(0),
+        tries: count(row, "tries")?,
+        event_time: time(row, "event_time")?,
+        expires_at: optional_time(row, "expires_at")?,
+        received_at: time(row, "received_at")?,
+    })
+}
