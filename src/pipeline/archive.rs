@@ -281,7 +281,7 @@ pub fn fail(
     match failure.kind {
         FailureKind::Transient => {
             tracing::warn!(batch = %batch.batch_id, "will be tried again: {error}");
-            let next_try_at = now + backoff::batch_delay(&batch.batch_id, batch.attempts + 1);
+            let next_try_at = now + backoff::batch_delay(&batch.batch_id, batch.failures + 1);
             store.fail_attempt(attempt, AttemptFailure::Transient { error, next_try_at }, now)?;
         }
         FailureKind::Permanent => {

@@ -26,6 +26,14 @@ pub(super) const NEXT_NOTIFICATION: &str = "
     SELECT min(next_try_at) AS next FROM notification
     WHERE state = 'pending' AND next_try_at IS NOT NULL AND next_try_at > ?1";
 
+const WAITING: &str = "
+    WHERE state = ?1 AND state IN ('sealed', 'archived', 'loaded') AND next_try_at IS NOT NULL
+    ORDER BY next_try_at LIMIT ?2";
+
+const NEXT_DEFERRED: &str = "
+    SELECT key, next_try_at FROM notification
+    WHERE state = 'pending' AND next_try_at IS NOT NULL ORDER BY next_try_at LIMIT 1";
+
 const MEMBERS: &str = "
     SELECT m.ordinal, m.tries, n.bucket, n.key, n.version_id, n.etag, n.sequencer, n.size, n.event_time, n.expires_at
     FROM member AS m JOIN notification AS n USING (notification_id)
@@ -49,6 +57,18 @@ impl Store {
             Ok(statement.query_row([Stored(now)], |row| optional_time(row, "next"))?)
         };
         Ok([next(NEXT_BATCH)?, next(NEXT_NOTIFICATION)?].into_iter().flatten().min())
+    }
+
+    /// The batches in an unfinished state that wait for a retry, the earliest first, whether its time has come or not.
+    pub fn waiting_batches(&self, state: BatchState, limit: usize) -> Result<Vec<Batch>, StateError> {
+        select(&self.connection, WAITING, params![state, integer(limit as u64)])
+    }
+
+    /// The deferred document that is tried again first: its key and when.
+    pub fn next_deferred(&self) -> Result<Option<(String, Timestamp)>, StateError> {
+        let mut statement = self.connection.prepare_cached(NEXT_DEFERRED)?;
+        let found = statement.query_row([], |row| Ok((row.get(0)?, optional_time(row, "next_try_at")?))).optional()?;
+        Ok(found.and_then(|(key, at)| Some((key, at?))))
     }
 
     /// One batch.

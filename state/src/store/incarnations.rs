@@ -57,6 +57,12 @@ impl Store {
         remove(&incarnation.path)
     }
 
+    /// Whether an incarnation of this state folder is known to be over. One that was never here is not known.
+    pub fn incarnation_has_ended(&self, id: &str) -> Result<bool, StateError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM incarnation WHERE incarnation = ?1 AND ended_at IS NOT NULL)";
+        Ok(self.connection.prepare_cached(sql)?.query_row([id], |row| row.get(0))?)
+    }
+
     /// Closes the books of every incarnation whose lock is free: its running attempts died, which parks no batch. Answers
     /// their ids. Two processes may do this at once; each incarnation is buried by one of them.
     pub fn bury_dead(&mut self, now: Timestamp) -> Result<Vec<String>, StateError> {

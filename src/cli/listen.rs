@@ -1,0 +1,58 @@
+//! `listen`: journals notifications until told to stop. Never touches the warehouse.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluicegate_state::seam::Seam;
+
+use crate::pipeline::bell::Bell;
+use crate::pipeline::listener::Listener;
+use crate::pipeline::scheduler::{self, RunOptions};
+use crate::pipeline::stage::Stage;
+use crate::ports::clock::{Clock, SystemClock};
+
+use super::args::Flags;
+use super::assemble::{self, Surroundings};
+use super::exit::{Exit, Stop};
+use super::session::{Session, load_config};
+use super::signals::stop_on_signal;
+
+/// `sluicegate listen`.
+pub(super) fn listen(flags: &Flags) -> Result<Exit, Stop> {
+    let config = load_config(flags)?;
+    assemble::refuse_unsupported(&config)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let session = Session::begin(&config, Seam::default(), clock.clone())?;
+    let surroundings = Surroundings {
+        clock,
+        seam: Seam::default(),
+        incarnation: session.incarnation().to_owned(),
+        seal_at_once: false,
+    };
+    let context = Arc::new(assemble::context(&config, surroundings)?);
+    let (inboxes, missing) = assemble::inboxes(&context)?;
+    for message in missing {
+        tracing::warn!("{message}");
+    }
+    let mut stages: Vec<Box<dyn Stage>> = Vec::new();
+    for inbox in inboxes {
+        stages.push(Box::new(Listener::new(context.clone(), inbox, true)?));
+    }
+    let bell = Arc::new(Bell::new(stages.len()));
+    stop_on_signal(bell.clone(), Exit::Fine)?;
+    tell_the_manager(&[sd_notify::NotifyState::Ready]);
+    let run = RunOptions { watch: true, patience: Duration::ZERO };
+    let result = scheduler::run(&context, &bell, stages, run);
+    tell_the_manager(&[sd_notify::NotifyState::Stopping]);
+    let exit = if result.is_ok() { Exit::Fine } else { Exit::Failed };
+    session.end(exit)?;
+    result?;
+    Ok(exit)
+}
+
+/// Without a service manager this does nothing; with one that does not listen, work goes on all the same.
+fn tell_the_manager(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!("the service manager cannot be told: {error}");
+    }
+}

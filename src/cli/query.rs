@@ -1,0 +1,91 @@
+//! `query`: SQL over the published CSV objects.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+
+use crate::ports::clock::SystemClock;
+use crate::ports::query_engine::{Answer, Value};
+
+use super::args::{Flags, Format};
+use super::assemble;
+use super::exit::{Exit, Stop};
+use super::output::{Sheet, counted, print, print_json};
+use super::session::load_config;
+
+/// `sluicegate query SQL`.
+pub(super) fn query(flags: &Flags, sql: &str) -> Result<Exit, Stop> {
+    let config = load_config(flags)?;
+    assemble::refuse_unsupported(&config)?;
+    let answer = assemble::query_engine(&config)?.query(sql)?;
+    let mut awaiting = 0;
+    if let Some(mut warehouse) = assemble::existing_warehouse(&config, Arc::new(SystemClock))? {
+        for job in &config.jobs {
+            awaiting += warehouse.awaiting_crawl(&job.name)?;
+        }
+    }
+    match flags.output {
+        Format::Table => print(&table(&answer))?,
+        Format::Json => print_json(&json(&answer, awaiting))?,
+    }
+    if awaiting > 0 {
+        let batches = counted(awaiting, "published batch awaits", "published batches await");
+        eprintln!("sluicegate: {batches} a crawl; the answer holds them already, Athena's catalog will after it");
+    }
+    Ok(Exit::Fine)
+}
+
+/// The answer as a table for people.
+pub(super) fn table(answer: &Answer) -> String {
+    let numeric = |column: usize| {
+        let mut values = answer.rows.iter().map(|row| &row[column]).peekable();
+        values.peek().is_some() && values.all(|v| matches!(v, Value::Integer(_) | Value::Decimal(_) | Value::Null))
+    };
+    let headers: Vec<String> = answer
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(index, name)| if numeric(index) { format!("#{name}") } else { name.clone() })
+        .collect();
+    let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+    let mut sheet = Sheet::new(&headers);
+    for row in &answer.rows {
+        sheet.row(row.iter().map(|value| match value {
+            Value::Null => String::new(),
+            Value::Integer(number) => number.to_string(),
+            Value::Decimal(text) | Value::Text(text) => text.clone(),
+        }));
+    }
+    sheet.text()
+}
+
+/// Rows as objects; a column name that repeats gets a number.
+fn json(answer: &Answer, awaiting: u64) -> Json {
+    let mut names: Vec<String> = Vec::new();
+    for column in &answer.columns {
+        let mut name = column.clone();
+        let mut number = 2;
+        while names.contains(&name) {
+            name = format!("{column}_{number}");
+            number += 1;
+        }
+        names.push(name);
+    }
+    let row = |values: &Vec<Value>| {
+        let pairs = names.iter().cloned().zip(values.iter().map(value));
+        Json::Object(pairs.collect::<Map<_, _>>())
+    };
+    serde_json::json!({
+        "columns": names,
+        "rows": answer.rows.iter().map(row).collect::<Vec<_>>(),
+        "batches_awaiting_crawl": awaiting,
+    })
+}
+
+fn value(value: &Value) -> Json {
+    match value {
+        Value::Null => Json::Null,
+        Value::Integer(number) => Json::from(*number),
+        Value::Decimal(text) | Value::Text(text) => Json::from(text.clone()),
+    }
+}
