@@ -60,6 +60,12 @@ END;
 CREATE TRIGGER notification_is_not_replaced
 BEFORE INSERT ON notification
 WHEN EXISTS (SELECT 1 FROM notification WHERE notification_id = new.notification_id)
+     OR EXISTS (
+         SELECT 1 FROM notification
+         WHERE key = new.key AND bucket = new.bucket
+           AND coalesce(version_id, etag) = coalesce(new.version_id, new.etag)
+           AND coalesce(sequencer, '') = coalesce(new.sequencer, '')
+     )
 BEGIN
     SELECT RAISE(ABORT, 'the journal forgets no notification');
 END;

@@ -46,13 +46,9 @@ CREATE INDEX batch_retry
     ON batch (next_try_at)
     WHERE next_try_at IS NOT NULL AND state IN ('sealed', 'archived', 'loaded');
 
--- What is not at its end, with what waits for a person, for the backlog of a job.
-CREATE INDEX batch_open
-    ON batch (job)
-    WHERE state IN ('sealed', 'archived', 'loaded', 'failed');
-
 CREATE INDEX batch_by_age ON batch (sealed_at, batch_id);
 CREATE INDEX batch_by_job ON batch (job, sealed_at, batch_id);
+-- Counts by state, and the open batches of one job.
 CREATE INDEX batch_by_state ON batch (job, state);
 
 CREATE TABLE member (

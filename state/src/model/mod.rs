@@ -8,8 +8,8 @@ pub use batch::{
     Attempt, AttemptFailure, AttemptOutcome, Batch, Deferral, Limits, Member, Moved, SealRequest,
     TransitionRecord,
 };
+pub(crate) use journal::present_version;
 pub use journal::{
     Arrival, Counter, JournalEntry, JournalReceipt, Notification, NotificationState, Unreadable, identity,
 };
-pub(crate) use journal::present_version;
 pub use status::{Backlog, Command, CounterTotal, JournalTotals};

@@ -10,7 +10,7 @@ use crate::time::Stored;
 use crate::{StateError, Timestamp};
 
 /// The start of every query for batches.
-const SELECT: &str = "
+pub(super) const SELECT: &str = "
     SELECT b.*, (SELECT count(*) FROM attempt AS a WHERE a.batch_id = b.batch_id) AS attempts FROM batch AS b ";
 
 /// The list of states is there for the planner: it repeats the condition of the partial index.
@@ -18,8 +18,9 @@ pub(super) const DUE: &str = "
     WHERE state = ?1 AND state IN ('sealed', 'archived', 'loaded') AND (next_try_at IS NULL OR next_try_at <= ?2)
     ORDER BY sealed_at, batch_id LIMIT ?3";
 
+/// Without the hint the planner would look at every unfinished batch.
 pub(super) const NEXT_BATCH: &str = "
-    SELECT min(next_try_at) AS next FROM batch
+    SELECT min(next_try_at) AS next FROM batch INDEXED BY batch_retry
     WHERE next_try_at IS NOT NULL AND state IN ('sealed', 'archived', 'loaded') AND next_try_at > ?1";
 
 pub(super) const NEXT_NOTIFICATION: &str = "

@@ -9,6 +9,9 @@ use super::Store;
 use crate::time::Stored;
 use crate::{StateError, Timestamp, effects, lock};
 
+pub(super) const UNENDED: &str = "
+    SELECT incarnation FROM incarnation WHERE ended_at IS NULL ORDER BY incarnation";
+
 /// A process that made itself known. It counts as alive as long as this value, or the process, lives.
 #[derive(Debug)]
 pub struct Incarnation {
@@ -82,9 +85,7 @@ impl Store {
     }
 
     fn unended(&self) -> Result<Vec<String>, StateError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT incarnation FROM incarnation WHERE ended_at IS NULL ORDER BY incarnation",
-        )?;
+        let mut statement = self.connection.prepare_cached(UNENDED)?;
         let rows = statement.query_map([], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

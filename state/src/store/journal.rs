@@ -2,22 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Row, Transaction, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 use sha2::{Digest, Sha256};
 
 use super::Store;
 use super::rows::{count, integer, optional_count, optional_time, stored, time};
-use crate::model::{Arrival, Counter, JournalEntry, JournalReceipt, JournalTotals, Notification, Unreadable};
+use crate::model::{
+    Arrival, Counter, JournalEntry, JournalReceipt, JournalTotals, Notification, Unreadable, present_version,
+};
 use crate::time::Stored;
 use crate::{StateError, Timestamp, effects};
 
 const RECORD: &str = "
     INSERT INTO notification (job, bucket, key, version_id, etag, sequencer, size, event_time, event_name, source,
                               expires_at, received_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-    ON CONFLICT (key, bucket, coalesce(version_id, etag), coalesce(sequencer, ''))
-    DO UPDATE SET redeliveries = redeliveries + 1, last_redelivered_at = excluded.received_at
-    RETURNING job, redeliveries";
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+
+/// No upsert: a trigger refuses every second insertion, so that no REPLACE can take a notification away.
+pub(super) const COUNT_AGAIN: &str = "
+    UPDATE notification SET redeliveries = redeliveries + 1, last_redelivered_at = ?5
+    WHERE key = ?1 AND bucket = ?2 AND coalesce(version_id, etag) = ?3 AND coalesce(sequencer, '') = ?4
+    RETURNING job";
 
 const KEEP_UNREADABLE: &str = "
     INSERT INTO unreadable (sha256, source, body, reason, first_seen_at, last_seen_at, seen)
@@ -114,14 +119,13 @@ fn journal_one(
 ) -> Result<(), StateError> {
     match arrival {
         Arrival::Notification(notification) => {
-            let (job, redeliveries) = record(tx, notification, now)?;
-            let total = totals.entry(job).or_default();
-            if redeliveries == 0 {
-                receipt.recorded += 1;
-                total.received += 1;
-            } else {
+            if let Some(job) = count_again(tx, notification, now)? {
                 receipt.redelivered += 1;
-                total.redeliveries += 1;
+                totals.entry(job).or_default().redeliveries += 1;
+            } else {
+                record(tx, notification, now)?;
+                receipt.recorded += 1;
+                totals.entry(notification.job.clone()).or_default().received += 1;
             }
         }
         Arrival::Unreadable { source, body, reason } => {
@@ -137,13 +141,20 @@ fn journal_one(
     Ok(())
 }
 
-/// Records a notification; answers the job it belongs to and how often it had come again by now.
-fn record(
+/// Counts a notification that is known; answers the job under which it was journaled.
+fn count_again(
     tx: &Transaction<'_>,
     notification: &Notification,
     now: Timestamp,
-) -> Result<(String, i64), StateError> {
-    let version_id = crate::model::present_version(notification.version_id.as_deref());
+) -> Result<Option<String>, StateError> {
+    let Notification { bucket, key, version_id, etag, sequencer, .. } = notification;
+    let version = present_version(version_id.as_deref()).unwrap_or(etag);
+    let parameters = params![key, bucket, version, sequencer.as_deref().unwrap_or(""), Stored(now)];
+    Ok(tx.prepare_cached(COUNT_AGAIN)?.query_row(parameters, |row| row.get(0)).optional()?)
+}
+
+fn record(tx: &Transaction<'_>, notification: &Notification, now: Timestamp) -> Result<(), StateError> {
+    let version_id = present_version(notification.version_id.as_deref());
     let sequencer = notification.sequencer.as_deref().filter(|sequencer| !sequencer.is_empty());
     let parameters = params![
         notification.job,
@@ -159,7 +170,8 @@ fn record(
         stored(notification.expires_at),
         Stored(now),
     ];
-    Ok(tx.prepare_cached(RECORD)?.query_row(parameters, |row| Ok((row.get(0)?, row.get(1)?)))?)
+    tx.prepare_cached(RECORD)?.execute(parameters)?;
+    Ok(())
 }
 
 fn count_one(tx: &Transaction<'_>, counter: Counter, job: &str, now: Timestamp) -> Result<(), StateError> {

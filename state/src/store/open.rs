@@ -79,7 +79,7 @@ pub(crate) fn create_folder(folder: &Path) -> Result<(), StateError> {
     }
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(StateError::io(folder))?;
     // A power failure must not take the folder away with the first acknowledged notifications in it.
-    let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Ok(()) };
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(parent).and_then(|parent| parent.sync_all()).map_err(StateError::io(parent))
 }
 

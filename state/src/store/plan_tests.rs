@@ -1,2 +1,50 @@
 //! Goal: pending work is found by partial indexes. Whoever changes a query or an index sees it here before an operator
 //! with ten million journaled notifications does.
+
+use rusqlite::types::Null;
+
+use super::{Store, batches, incarnations, journal, seal, status};
+use crate::seam::Seam;
+
+/// The lines of SQLite's plan for a query.
+fn plan(store: &Store, sql: &str) -> Vec<String> {
+    let mut statement = store.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let parameters = vec![Null; statement.parameter_count()];
+    let rows = statement.query_map(rusqlite::params_from_iter(parameters), |row| row.get("detail")).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+#[test]
+fn pending_work_is_found_by_partial_indexes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), Seam::default()).unwrap();
+    let due = format!("{} {}", batches::SELECT, batches::DUE);
+    for (sql, index) in [
+        (seal::PENDING, "notification_pending"),
+        (due.as_str(), "batch_unfinished"),
+        (batches::NEXT_BATCH, "batch_retry"),
+        (batches::NEXT_NOTIFICATION, "notification_deferred"),
+        (status::PENDING_SUMMARY, "notification_pending"),
+        (status::OPEN_SUMMARY, "batch_by_state"),
+        (incarnations::UNENDED, "incarnation_unended"),
+        (journal::IS_KNOWN, "notification_identity"),
+        (journal::COUNT_AGAIN, "notification_identity"),
+        (journal::OF_KEY, "notification_identity"),
+    ] {
+        let plan = plan(&store, sql);
+        assert!(plan.iter().any(|line| line.contains(index)), "{sql}\nuses {index}? {plan:#?}");
+        let walks = |line: &&String| line.starts_with("SCAN ") && !line.contains(index);
+        assert!(plan.iter().find(walks).is_none_or(|line| line.contains("CONSTANT ROW")), "{sql}\n{plan:#?}");
+    }
+}
+
+#[test]
+fn pending_work_comes_in_order_without_sorting() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), Seam::default()).unwrap();
+    let due = format!("{} {}", batches::SELECT, batches::DUE);
+    for sql in [seal::PENDING, due.as_str()] {
+        let plan = plan(&store, sql);
+        assert!(!plan.iter().any(|line| line.contains("TEMP B-TREE")), "{sql}\n{plan:#?}");
+    }
+}

@@ -1,0 +1,14 @@
+//! Tests of the state store through its public face, and through SQLite behind its back.
+
+mod attempts;
+mod faults;
+mod incarnations;
+mod journal;
+mod machine;
+mod opening;
+mod page;
+mod racing;
+mod sealing;
+mod status;
+mod support;
+mod triggers;
