@@ -144,10 +144,13 @@ fn the_demo_keeps_everything_under_its_root() {
     assert_eq!((config.settings.athena_workgroup, config.jobs[0].crawler.clone()), (None, None));
 }
 
+/// What is replaced by what in a job file.
+type Changes<'a> = &'a [(&'a str, &'a str)];
+
 /// Loads the shipped job and a second one, changed by `change`.
-fn two_jobs(first: &[(&str, &str)], second: &[(&str, &str)]) -> Result<Config, String> {
+fn two_jobs(first: Changes<'_>, second: Changes<'_>) -> Result<Config, String> {
     let folder = tempfile::tempdir().unwrap();
-    let change = |text: String, changes: &[(&str, &str)]| {
+    let change = |text: String, changes: Changes<'_>| {
         changes.iter().fold(text, |text, (from, to)| {
             assert!(text.contains(from), "{from}");
             text.replace(from, to)
@@ -168,7 +171,7 @@ const KEYS: &str = r"\.txt(\.gz)?$";
 #[test]
 fn two_jobs_that_share_something_are_refused() {
     let crawler = ("${SLUICEGATE_CRAWLER:-}", "crawler");
-    let cases: [(&[(&str, &str)], &[(&str, &str)]); 9] = [
+    let cases: [(Changes<'_>, Changes<'_>); 9] = [
         (&[], &[("name = \"second\"", "name = \"invoices\"")]),
         (&[], &[("table = \"second_items\"", "table = \"invoice_items\"")]),
         (&[crawler], &[crawler, (LANDING, "var/other")]),
@@ -185,7 +188,7 @@ fn two_jobs_that_share_something_are_refused() {
 
 #[test]
 fn jobs_whose_keys_differ_may_share_a_landing() {
-    let cases: [(&[(&str, &str)], &[(&str, &str)]); 7] = [
+    let cases: [(Changes<'_>, Changes<'_>); 7] = [
         (&[], &[(KEYS, r"\.csv$")]),
         (&[], &[(KEYS, r"\.txt\.gz\.done$")]),
         (&[(KEYS, "^a/")], &[(KEYS, "^b/")]),

@@ -125,20 +125,3 @@ fn a_failed_sink_ends_the_stream() {
     assert!(matches!(result, Err(Stopped::Sink("full"))));
     assert_eq!(seen, 3);
 }
-
-#[test]
-fn zz_speed() {
-    let document = INVOICE.repeat(4000);
-    let definition = invoices();
-    for _ in 0..3 {
-        let begin = std::time::Instant::now();
-        let summary = definition.examine(&mut document.as_bytes()).map_err(|_| ()).unwrap();
-        let took = begin.elapsed();
-        eprintln!(
-            "{} records {} bytes in {took:?}: {:.1} MB/s",
-            summary.records,
-            document.len(),
-            document.len() as f64 / 1e6 / took.as_secs_f64()
-        );
-    }
-}
