@@ -1,0 +1,191 @@
+//! `sluicegate.toml` itself.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::error::ConfigError;
+use super::location::{Location, WarehouseLocation};
+use super::size::Size;
+use super::source::Source;
+
+/// Where things are on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The folder of the journal.
+    pub state: PathBuf,
+    /// How notifications arrive.
+    pub inbox: InboxSettings,
+    /// Where rows and the ledger go.
+    pub warehouse: WarehouseLocation,
+    /// Where the CSV objects go.
+    pub curated: Location,
+    /// Where the originals are kept.
+    pub archive: Location,
+    /// The Glue database; none: the embedded catalog.
+    pub catalog_database: Option<String>,
+    /// The Athena workgroup; none: the embedded engine.
+    pub athena_workgroup: Option<String>,
+    /// Where Athena writes results.
+    pub athena_output: Option<String>,
+    /// Depth and concurrency.
+    pub pipeline: PipelineSettings,
+}
+
+/// How notifications arrive. With none of them set, a landing folder is scanned.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InboxSettings {
+    /// The URL of an SQS queue.
+    pub queue: Option<String>,
+    /// The only SNS topic that the HTTP inbox accepts.
+    pub topic: Option<String>,
+    /// The address on which SNS posts to us.
+    pub sns_listen: Option<String>,
+}
+
+/// Depth and concurrency; the defaults suit 2 cores and 4 GiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PipelineSettings {
+    /// Documents fetched at once.
+    pub fetch_concurrency: usize,
+    /// Batches between sealed and archived at once.
+    pub archive_depth: usize,
+    /// Batches loaded at once; each has a session of its own.
+    pub load_concurrency: usize,
+    /// Threads that read documents.
+    pub parse_threads: usize,
+    /// A batch below this size that loads at once is kept in memory and not read back from the archive.
+    pub keep_in_memory: u64,
+}
+
+impl Default for PipelineSettings {
+    fn default() -> Self {
+        let pipeline = PipelineTable::default();
+        Self {
+            fetch_concurrency: *pipeline.fetch_concurrency.get_ref() as usize,
+            archive_depth: *pipeline.archive_depth.get_ref() as usize,
+            load_concurrency: *pipeline.load_concurrency.get_ref() as usize,
+            parse_threads: *pipeline.parse_threads.get_ref() as usize,
+            keep_in_memory: pipeline.keep_in_memory.0,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SettingsFile {
+    state: Spanned<String>,
+    jobs: Spanned<String>,
+    warehouse: Spanned<String>,
+    curated: Spanned<String>,
+    archive: Spanned<String>,
+    #[serde(default)]
+    inbox: InboxTable,
+    #[serde(default)]
+    catalog: CatalogTable,
+    #[serde(default)]
+    athena: AthenaTable,
+    #[serde(default)]
+    pipeline: PipelineTable,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct InboxTable {
+    queue: String,
+    topic: String,
+    sns_listen: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct CatalogTable {
+    database: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct AthenaTable {
+    workgroup: String,
+    output: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PipelineTable {
+    fetch_concurrency: Spanned<u32>,
+    archive_depth: Spanned<u32>,
+    load_concurrency: Spanned<u32>,
+    parse_threads: Spanned<u32>,
+    keep_in_memory: Size,
+}
+
+impl Default for PipelineTable {
+    fn default() -> Self {
+        let count = |count| Spanned::new(0..0, count);
+        Self {
+            fetch_concurrency: count(8),
+            archive_depth: count(2),
+            load_concurrency: count(1),
+            parse_threads: count(2),
+            keep_in_memory: Size(32 << 20),
+        }
+    }
+}
+
+/// Reads `text`, whose variables are resolved. Also gives the `jobs` folder as it is written, and where.
+pub(super) fn parse(file: &Path, text: &str) -> Result<(Settings, Spanned<String>), ConfigError> {
+    let source = Source::new(file, text);
+    let read: SettingsFile = source.parse()?;
+    let output = read.athena.output.filter(|output| !output.get_ref().is_empty());
+    if let Some(output) = output.as_ref().filter(|output| !output.get_ref().starts_with("s3://")) {
+        let problem = format!("`{}` is no S3 location; allowed: s3://bucket/prefix", output.get_ref());
+        return Err(source.key_error(output.span().start, &problem));
+    }
+    let settings = Settings {
+        state: PathBuf::from(filled(&source, &read.state, "the path of a folder")?),
+        inbox: InboxSettings {
+            queue: some(read.inbox.queue),
+            topic: some(read.inbox.topic),
+            sns_listen: some(read.inbox.sns_listen),
+        },
+        warehouse: source.read(&read.warehouse, WarehouseLocation::parse)?,
+        curated: source.read(&read.curated, Location::parse)?,
+        archive: source.read(&read.archive, Location::parse)?,
+        catalog_database: some(read.catalog.database),
+        athena_workgroup: some(read.athena.workgroup),
+        athena_output: output.map(Spanned::into_inner),
+        pipeline: pipeline(&source, &read.pipeline)?,
+    };
+    filled(&source, &read.jobs, "the path of a folder of job files, beside this file")?;
+    Ok((settings, read.jobs))
+}
+
+fn pipeline(source: &Source<'_>, table: &PipelineTable) -> Result<PipelineSettings, ConfigError> {
+    let count = |count: &Spanned<u32>| match *count.get_ref() {
+        value @ 1..=1024 => Ok(value as usize),
+        value => {
+            Err(source.key_error(count.span().start, &format!("{value} is out of range; allowed: 1 to 1024")))
+        }
+    };
+    Ok(PipelineSettings {
+        fetch_concurrency: count(&table.fetch_concurrency)?,
+        archive_depth: count(&table.archive_depth)?,
+        load_concurrency: count(&table.load_concurrency)?,
+        parse_threads: count(&table.parse_threads)?,
+        keep_in_memory: table.keep_in_memory.0,
+    })
+}
+
+/// An empty string means that nothing was set.
+fn some(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn filled<'a>(source: &Source<'_>, text: &'a Spanned<String>, allowed: &str) -> Result<&'a str, ConfigError> {
+    match text.get_ref().as_str() {
+        "" => Err(source.key_error(text.span().start, &format!("is empty; allowed: {allowed}"))),
+        filled => Ok(filled),
+    }
+}

@@ -1,0 +1,133 @@
+//! A job file as it is written, and the job that it becomes.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::definition::{self, CheckTable, LabelledTable, RecordTable, SectionTable};
+use super::{BatchLimits, Job, KeyPattern, OnConflict, Window, hash};
+use crate::config::source::Source;
+use crate::config::{ConfigError, Location, Size};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JobFile {
+    name: Spanned<String>,
+    landing: Spanned<String>,
+    keys: Spanned<String>,
+    #[serde(default = "reject")]
+    on_conflict: OnConflict,
+    report_timezone: Option<Spanned<String>>,
+    expires_after_hours: Option<u32>,
+    window: WindowTable,
+    #[serde(default)]
+    batch: BatchTable,
+    format: FormatName,
+    #[serde(default)]
+    labelled: LabelledTable,
+    record: RecordTable,
+    #[serde(default)]
+    section: Vec<SectionTable>,
+    #[serde(default)]
+    check: Vec<CheckTable>,
+}
+
+fn reject() -> OnConflict {
+    OnConflict::Reject
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum FormatName {
+    Labelled,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WindowTable {
+    cron: Spanned<String>,
+    #[serde(default)]
+    crawler: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct BatchTable {
+    documents: Spanned<u64>,
+    bytes: Size,
+    rows: Spanned<u64>,
+    bytes_per_row: Size,
+    seconds: Spanned<u64>,
+}
+
+impl Default for BatchTable {
+    fn default() -> Self {
+        let count = |count| Spanned::new(0..0, count);
+        Self {
+            documents: count(1000),
+            bytes: Size(64 << 20),
+            rows: count(200_000),
+            bytes_per_row: Size(64),
+            seconds: count(5),
+        }
+    }
+}
+
+/// The job of a file whose variables are resolved.
+pub(super) fn job(file: &Path, text: String) -> Result<Job, ConfigError> {
+    let source = Source::new(file, &text);
+    let read: JobFile = source.parse()?;
+    let definition = match read.format {
+        FormatName::Labelled => {
+            definition::labelled(&source, &read.labelled, &read.record, &read.section, &read.check)?
+        }
+    };
+    Ok(Job {
+        file: file.to_owned(),
+        name: source.read(&read.name, job_name)?,
+        hash: hash(&text),
+        landing: source.read(&read.landing, Location::parse)?,
+        keys: source.read(&read.keys, KeyPattern::new)?,
+        window: source.read(&read.window.cron, Window::new)?,
+        crawler: Some(read.window.crawler).filter(|crawler| !crawler.is_empty()),
+        limits: limits(&source, &read.batch)?,
+        expires_after_hours: read.expires_after_hours,
+        report_timezone: match &read.report_timezone {
+            None => chrono_tz::UTC,
+            Some(zone) => source.read(zone, timezone)?,
+        },
+        on_conflict: read.on_conflict,
+        definition,
+        text,
+    })
+}
+
+fn job_name(name: &str) -> Result<String, String> {
+    let rest = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
+    let well_formed =
+        name.len() <= 63 && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(rest);
+    if well_formed {
+        return Ok(name.to_owned());
+    }
+    Err(format!("`{name}` is no name for a job; allowed: a-z, then a-z, 0-9, _ and -, at most 63 characters"))
+}
+
+fn timezone(name: &str) -> Result<chrono_tz::Tz, String> {
+    name.parse()
+        .map_err(|_| format!("`{name}` is no time zone; allowed: UTC or a name such as Europe/Berlin"))
+}
+
+fn limits(source: &Source<'_>, batch: &BatchTable) -> Result<BatchLimits, ConfigError> {
+    let count = |count: &Spanned<u64>| match *count.get_ref() {
+        0 => Err(source.key_error(count.span().start, "0 is no limit; allowed: a number above zero")),
+        count => Ok(count),
+    };
+    Ok(BatchLimits {
+        documents: count(&batch.documents)?,
+        bytes: batch.bytes.0,
+        rows: count(&batch.rows)?,
+        bytes_per_row: batch.bytes_per_row.0,
+        seconds: count(&batch.seconds)?,
+    })
+}

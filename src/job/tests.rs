@@ -1,0 +1,144 @@
+//! Goal: a job file is understood, or refused with file, line, key and what is allowed.
+
+use super::*;
+
+const SHIPPED: &str = include_str!("../../jobs/invoices.toml");
+
+fn none(_: &str) -> Option<String> {
+    None
+}
+
+fn parse(raw: &str) -> Result<Job, ConfigError> {
+    Job::parse(Path::new("jobs/invoices.toml"), raw, &none)
+}
+
+#[test]
+fn the_shipped_job_is_the_contract() {
+    let job = parse(SHIPPED).unwrap();
+    let tables: Vec<_> = job
+        .definition
+        .schema()
+        .tables
+        .iter()
+        .map(|table| {
+            let columns: Vec<_> = table.column_names().collect();
+            let key: Vec<_> = table.key_names().collect();
+            format!("{} ({}; key {})", table.name, columns.join(", "), key.join(" + "))
+        })
+        .collect();
+    insta::assert_snapshot!(tables.join("\n"));
+    assert_eq!(
+        (job.name.as_str(), job.landing.to_string().as_str(), job.crawler.as_ref()),
+        ("invoices", "var/landing", None)
+    );
+    assert_eq!(job.window.cron(), "0 */15 * * * *");
+    assert_eq!(
+        job.limits,
+        BatchLimits { documents: 1000, bytes: 64 << 20, rows: 200_000, bytes_per_row: 64, seconds: 5 }
+    );
+    assert_eq!(job.unsupported(), None);
+    for key in ["a.txt", "deep/er/b c+%é.txt.gz"] {
+        assert!(job.matches("local", key), "{key}");
+    }
+    assert!(!job.matches("local", "a.txt.bak") && !job.matches("other", "a.txt"));
+}
+
+#[test]
+fn variables_fill_the_job_and_its_text_needs_them_no_more() {
+    let env = |name: &str| match name {
+        "SLUICEGATE_LANDING" => Some("s3://drop/in/".to_owned()),
+        "SLUICEGATE_CRAWLER" => Some("the \"crawler\"\\1".to_owned()),
+        "SLUICEGATE_WINDOW" => Some(String::new()),
+        _ => None,
+    };
+    let job = Job::parse(Path::new("jobs/invoices.toml"), SHIPPED, &env).unwrap();
+    assert_eq!(job.crawler.as_deref(), Some("the \"crawler\"\\1"));
+    assert!(
+        job.matches("drop", "in/x.txt")
+            && !job.matches("drop", "other/x.txt")
+            && !job.matches("local", "in/x.txt")
+    );
+    assert!(job.text.contains("# Customer invoices") && !job.text.contains("${"));
+    let again = Job::parse(Path::new("x"), &job.text, &none).unwrap();
+    assert_eq!((&again.text, &again.hash), (&job.text, &job.hash));
+    assert_eq!(Definition::from_text(&job.text).unwrap().schema(), job.definition.schema());
+    assert_eq!(job.hash.len(), 64);
+    assert_ne!(job.hash, parse(SHIPPED).unwrap().hash);
+}
+
+#[test]
+fn a_document_belongs_to_the_day_of_the_jobs_time_zone() {
+    let job = parse(&SHIPPED.replace("\"UTC\"", "\"Asia/Kolkata\"")).unwrap();
+    assert_eq!(job.day("2024-03-31T18:29:59Z".parse().unwrap()).to_string(), "2024-03-31");
+    assert_eq!(job.day("2024-03-31T18:30:00Z".parse().unwrap()).to_string(), "2024-04-01");
+}
+
+#[test]
+fn replace_is_understood_and_not_yet_supported() {
+    let job = parse(&SHIPPED.replace("on_conflict = \"reject\"", "on_conflict = \"replace\"")).unwrap();
+    assert_eq!(job.on_conflict, OnConflict::Replace);
+    insta::assert_snapshot!(job.unsupported().unwrap());
+}
+
+#[test]
+fn every_mistake_names_file_line_key_and_what_is_allowed() {
+    let cases = [
+        ("name = \"invoices\"", "name = \"In voices\""),
+        ("name = \"invoices\"", "nome = \"invoices\""),
+        ("name = \"invoices\"\n", ""),
+        ("landing = \"${SLUICEGATE_LANDING:-var/landing}\"", "landing = \"${SLUICEGATE_LANDING}\""),
+        ("landing = \"${SLUICEGATE_LANDING:-var/landing}\"", "landing = \"gs://bucket\""),
+        ("landing = \"${SLUICEGATE_LANDING:-var/landing}\"", "landing = 5"),
+        ("keys = '\\.txt(\\.gz)?$'", "keys = '(\\.txt'"),
+        ("on_conflict = \"reject\"", "on_conflict = \"ignore\""),
+        ("\"UTC\"", "\"Mars\""),
+        ("[window]", "[window]\nbogus = 1"),
+        ("cron = \"${SLUICEGATE_WINDOW:-0 */15 * * * *}\"", "cron = \"*/15 * * * *\""),
+        ("cron = \"${SLUICEGATE_WINDOW:-0 */15 * * * *}\"", ""),
+        ("documents = 1000", "documents = 0"),
+        ("documents = 1000", "documents = -1"),
+        ("\"64 MiB\"", "\"64 MB\""),
+        ("format = \"labelled\"", "format = \"csv\""),
+        ("begin = '^\\s*Invoice\\s*$'", "begin = ''"),
+        ("banners = ['^\\s*\\*{3,}\\s*$']", "banners = ['*']"),
+        ("unknown = \"reject\"", "unknown = \"keep\""),
+        ("[record]", "[recrod]"),
+        ("key = [\"customer_id\", \"invoice_id\"]", "key = []"),
+        ("key = [\"customer_id\", \"invoice_id\"]", "key = [\"customer_id\", \"number\"]"),
+        ("key = [\"customer_id\", \"invoice_id\"]", "key = [\"customer_id\", \"in_words\"]"),
+        ("label = \"Dated\", ", ""),
+        ("label = \"Dated\"", "label = \"Inv-ID\""),
+        ("label = \"Dated\"", "label = \"Dated:\""),
+        ("name = \"dated\"", "name = \"Dated\""),
+        ("name = \"dated\"", "name = \"dt\""),
+        ("name = \"dated\"", "name = \"sgst\""),
+        ("\"%B %d %Y\"", "\"%B %d\""),
+        ("type = \"decimal(18,2)\"", "type = \"decimal(29,2)\""),
+        ("type = \"decimal(18,2)\"", "type = \"float\""),
+        ("label = \"From\", type = \"text\"", "label = \"From\", type = \"text\", max_lenght = 5"),
+        ("label = \"From\", type = \"text\"", "label = \"From\", type = \"text\", default = \"\""),
+        ("label = \"Inv-ID\", type = \"text\"", "label = \"Inv-ID\", type = \"text\", max_length = 500"),
+        ("label = \"Amount\", type", "label = \"Amount\", max_length = 5, type"),
+        ("label = \"Amount\", type = \"decimal(18,2)\"", "label = \"Amount\""),
+        ("table = \"invoice_items\"", "table = \"invoices\""),
+        ("name = \"tax\"", "name = \"invoice_id\""),
+        ("name = \"tax\"", "name = \"duty\""),
+        ("    { name = \"tax\", type = \"decimal(18,2)\" },\n", ""),
+        ("total = amount + sgst", "total is amount + sgst"),
+        ("total = amount + sgst", "total = amount + "),
+        ("total = amount + sgst", "total = amount + dated"),
+        ("sum(items.price)", "sum(lines.price)"),
+        ("sum(items.price)", "sum(items.cost)"),
+        ("[[section]]", "[[section]"),
+    ];
+    let mut all = String::new();
+    for (from, to) in cases {
+        assert!(SHIPPED.contains(from), "{from}");
+        let error = match parse(&SHIPPED.replacen(from, to, 1)) {
+            Ok(_) => "NO ERROR".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        all.push_str(&format!("{}\n  {error}\n", to.replace('\n', "⏎")));
+    }
+    insta::assert_snapshot!(all);
+}
