@@ -55,6 +55,11 @@ impl FileStamp {
     }
 }
 
+/// Calls `visit` with the key of every file under `root`.
+pub fn keys(root: &std::path::Path, visit: &mut dyn FnMut(&str)) -> crate::failure::Outcome<()> {
+    store::walk(root, root, &mut |key, _| visit(key))
+}
+
 /// What an I/O error of a whole folder means: trouble with the place, not with a document.
 fn io_failure(what: &str, path: &std::path::Path, error: &io::Error) -> Failure {
     let message = format!("{what} {}: {error}", path.display());

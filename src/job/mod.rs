@@ -98,6 +98,11 @@ impl Job {
         landed_at.with_timezone(&self.report_timezone).date_naive()
     }
 
+    /// When the lifecycle takes a document that landed then, where the job says how long documents live.
+    pub fn expires_at(&self, landed_at: Timestamp) -> Option<Timestamp> {
+        self.expires_after_hours.map(|hours| landed_at + chrono::TimeDelta::hours(i64::from(hours)))
+    }
+
     /// What the job asks for and this version cannot do yet, for people.
     pub fn unsupported(&self) -> Option<String> {
         match self.on_conflict {

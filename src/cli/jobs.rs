@@ -1,0 +1,164 @@
+//! `jobs list` and `jobs show`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use sluicegate_state::seam::Seam;
+use sluicegate_state::{Batch, BatchState, Store};
+
+use crate::config::Config;
+use crate::ports::clock::{Clock, SystemClock};
+
+use super::args::{Flags, Format, JobsCommand};
+use super::exit::{Exit, Stop};
+use super::output::{Sheet, print, print_json, time};
+use super::session::load_config;
+use super::show;
+
+/// `sluicegate jobs …`.
+pub(super) fn jobs(flags: &Flags, command: &JobsCommand) -> Result<Exit, Stop> {
+    let config = load_config(flags)?;
+    match command {
+        JobsCommand::List { job: None, .. } => list_jobs(flags, &config),
+        JobsCommand::List { job: Some(job), limit } => list_batches(flags, &config, job, *limit),
+        JobsCommand::Show { id } => show::show(flags, &config, id),
+    }
+}
+
+/// The state store, unless nothing was ever journaled: reading makes no folders.
+pub(super) fn existing_store(config: &Config) -> Result<Option<Store>, Stop> {
+    if !config.settings.state.join("state.db").exists() {
+        return Ok(None);
+    }
+    Ok(Some(Store::open(&config.settings.state, Seam::default())?))
+}
+
+/// The states in the order of a batch's life.
+pub(super) const STATES: [BatchState; 6] = [
+    BatchState::Sealed,
+    BatchState::Archived,
+    BatchState::Loaded,
+    BatchState::Published,
+    BatchState::Failed,
+    BatchState::Abandoned,
+];
+
+#[derive(Serialize)]
+struct JobLine {
+    job: String,
+    pending: u64,
+    deferred: u64,
+    batches: BTreeMap<String, u64>,
+    next_window: Option<String>,
+}
+
+fn list_jobs(flags: &Flags, config: &Config) -> Result<Exit, Stop> {
+    let store = existing_store(config)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut lines = Vec::new();
+    for job in &config.jobs {
+        let (backlog, counts) = match &store {
+            Some(store) => (store.backlog(&job.name)?, store.batch_counts(&job.name)?),
+            None => Default::default(),
+        };
+        let count = |state: &BatchState| counts.get(state).copied().unwrap_or(0);
+        lines.push(JobLine {
+            job: job.name.clone(),
+            pending: backlog.pending,
+            deferred: backlog.deferred,
+            batches: STATES.iter().map(|state| (state.to_string(), count(state))).collect(),
+            next_window: job.window.next_tick(clock.now()).map(time),
+        });
+    }
+    match flags.output {
+        Format::Json => print_json(&serde_json::json!({ "jobs": lines }))?,
+        Format::Table => print(&jobs_table(&lines))?,
+    }
+    Ok(Exit::Fine)
+}
+
+fn jobs_table(lines: &[JobLine]) -> String {
+    let mut headers = vec!["job".to_owned(), "#pending".to_owned()];
+    headers.extend(STATES.iter().map(|state| format!("#{state}")));
+    headers.push("next window".to_owned());
+    let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+    let mut sheet = Sheet::new(&headers);
+    for line in lines {
+        let mut row = vec![line.job.clone(), line.pending.to_string()];
+        row.extend(STATES.iter().map(|state| line.batches[&state.to_string()].to_string()));
+        row.push(line.next_window.clone().unwrap_or_else(|| "never".to_owned()));
+        sheet.row(row);
+    }
+    sheet.text()
+}
+
+/// A batch as `jobs list JOB` prints it in JSON.
+#[derive(Serialize)]
+pub(super) struct BatchLine {
+    batch_id: String,
+    job: String,
+    state: String,
+    failed_from: Option<String>,
+    documents: u64,
+    bytes: u64,
+    sealed_at: String,
+    attempts: u64,
+    next_try_at: Option<String>,
+    error: Option<String>,
+}
+
+impl From<&Batch> for BatchLine {
+    fn from(batch: &Batch) -> Self {
+        Self {
+            batch_id: batch.batch_id.clone(),
+            job: batch.job.clone(),
+            state: batch.state.to_string(),
+            failed_from: batch.failed_from.map(|state| state.to_string()),
+            documents: batch.documents,
+            bytes: batch.bytes,
+            sealed_at: time(batch.sealed_at),
+            attempts: batch.attempts,
+            next_try_at: batch.next_try_at.map(time),
+            error: batch.last_error.clone(),
+        }
+    }
+}
+
+fn list_batches(flags: &Flags, config: &Config, job: &str, limit: usize) -> Result<Exit, Stop> {
+    if !config.jobs.iter().any(|known| known.name == job) {
+        let names: Vec<&str> = config.jobs.iter().map(|job| job.name.as_str()).collect();
+        return Err(Stop::usage(format!("there is no job {job:?}; there is {}", names.join(", "))));
+    }
+    let batches = match existing_store(config)? {
+        Some(store) => store.batches(Some(job), limit)?,
+        None => Vec::new(),
+    };
+    let lines: Vec<BatchLine> = batches.iter().map(BatchLine::from).collect();
+    match flags.output {
+        Format::Json => print_json(&serde_json::json!({ "job": job, "batches": lines }))?,
+        Format::Table => print(&batches_table(&lines))?,
+    }
+    Ok(Exit::Fine)
+}
+
+fn batches_table(lines: &[BatchLine]) -> String {
+    let mut sheet = Sheet::new(&["batch", "state", "#documents", "#bytes", "sealed", "#attempts", "next try", "error"]);
+    for line in lines {
+        let state = match &line.failed_from {
+            Some(from) => format!("{} ({from})", line.state),
+            None => line.state.clone(),
+        };
+        sheet.row([
+            line.batch_id.clone(),
+            state,
+            line.documents.to_string(),
+            line.bytes.to_string(),
+            line.sealed_at.clone(),
+            line.attempts.to_string(),
+            line.next_try_at.clone().unwrap_or_default(),
+            line.error.clone().unwrap_or_default(),
+        ]);
+    }
+    sheet.text()
+}

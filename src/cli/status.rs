@@ -1,0 +1,262 @@
+//! `status`: a verdict first, then what it rests on; each problem with its command.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use sluicegate_state::{Backlog, BatchState, Store, Timestamp};
+
+use crate::config::Config;
+use crate::job::Job;
+use crate::ports::clock::{Clock, SystemClock};
+use crate::ports::warehouse::{CrawlRow, DocumentOutcome, Warehouse};
+
+use super::args::{Flags, Format};
+use super::assemble;
+use super::exit::{Exit, Stop};
+use super::jobs::{STATES, existing_store};
+use super::output::{counted, emphasised, print, print_json, span, time};
+use super::session::load_config;
+
+/// An unfinished document older than this is worth a person's look.
+const OLD_HOURS: i64 = 6;
+/// A document that expires sooner than this is worth a person's look at once.
+const URGENT_HOURS: i64 = 6;
+
+#[derive(Serialize)]
+struct JobStatus {
+    job: String,
+    pending: u64,
+    deferred: u64,
+    unfinished_batches: u64,
+    oldest: Option<String>,
+    expires_in_hours: Option<i64>,
+    received: u64,
+    redeliveries: u64,
+    batches: BTreeMap<String, u64>,
+    outcomes: BTreeMap<String, u64>,
+    awaiting_crawl: u64,
+    last_crawl: Option<CrawlRow>,
+    next_window: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Problem {
+    what: String,
+    command: String,
+}
+
+#[derive(Serialize)]
+struct Status {
+    verdict: String,
+    problems: Vec<Problem>,
+    notes: Vec<Problem>,
+    jobs: Vec<JobStatus>,
+    counters: BTreeMap<String, u64>,
+    unreadable: u64,
+    last_reconciliation: Option<String>,
+}
+
+/// `sluicegate status`.
+pub(super) fn status(flags: &Flags) -> Result<Exit, Stop> {
+    let config = load_config(flags)?;
+    assemble::refuse_unsupported(&config)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let status = gather(&config, clock)?;
+    match flags.output {
+        Format::Json => print_json(&status)?,
+        Format::Table => print(&text(&status))?,
+    }
+    Ok(if status.problems.is_empty() { Exit::Fine } else { Exit::NeedsPerson })
+}
+
+fn gather(config: &Config, clock: Arc<dyn Clock>) -> Result<Status, Stop> {
+    let store = existing_store(config)?;
+    let now = clock.now();
+    let mut problems = Vec::new();
+    let mut notes = Vec::new();
+    let mut warehouse = match assemble::existing_warehouse(config, clock) {
+        Ok(warehouse) => warehouse,
+        Err(stop) => {
+            problems.push(Problem { what: stop.message, command: "sluicegate check".to_owned() });
+            None
+        }
+    };
+    let mut jobs = Vec::new();
+    for job in &config.jobs {
+        let status = job_status(job, store.as_ref(), warehouse.as_deref_mut(), now, &mut problems)?;
+        note_outcomes(&status, &mut notes);
+        jobs.push(status);
+    }
+    let (counters, unreadable) = match &store {
+        Some(store) => (counters(store)?, store.unreadable(1000)?.len() as u64),
+        None => Default::default(),
+    };
+    if unreadable > 0 {
+        let what = format!("{} could not be read; kept in the journal", counted(unreadable, "message", "messages"));
+        notes.push(Problem { what, command: "sluicegate status --output json".to_owned() });
+    }
+    let verdict = verdict(&problems, store.is_some(), &jobs);
+    Ok(Status { verdict, problems, notes, jobs, counters, unreadable, last_reconciliation: None })
+}
+
+fn counters(store: &Store) -> Result<BTreeMap<String, u64>, Stop> {
+    let mut counters = BTreeMap::new();
+    for total in store.counters()? {
+        *counters.entry(total.counter.to_string()).or_default() += total.count;
+    }
+    Ok(counters)
+}
+
+fn job_status(
+    job: &Job,
+    store: Option<&Store>,
+    warehouse: Option<&mut (dyn Warehouse + 'static)>,
+    now: Timestamp,
+    problems: &mut Vec<Problem>,
+) -> Result<JobStatus, Stop> {
+    let (backlog, batches, totals) = match store {
+        Some(store) => (store.backlog(&job.name)?, store.batch_counts(&job.name)?, store.notification_totals(&job.name)?),
+        None => Default::default(),
+    };
+    let (outcomes, awaiting_crawl, last_crawl) = match warehouse {
+        Some(warehouse) => (
+            warehouse.outcome_counts(&job.name)?,
+            warehouse.awaiting_crawl(&job.name)?,
+            warehouse.last_crawl(&job.name)?,
+        ),
+        None => Default::default(),
+    };
+    let failed = batches.get(&BatchState::Failed).copied().unwrap_or(0);
+    find_problems(job, store, &backlog, failed, last_crawl.as_ref(), now, problems)?;
+    let count = |state: &BatchState| batches.get(state).copied().unwrap_or(0);
+    Ok(JobStatus {
+        job: job.name.clone(),
+        pending: backlog.pending,
+        deferred: backlog.deferred,
+        unfinished_batches: backlog.unfinished_batches,
+        oldest: backlog.oldest_event_time.map(time),
+        expires_in_hours: backlog.earliest_expiry.map(|at| (at - now).num_hours()),
+        received: totals.received,
+        redeliveries: totals.redeliveries,
+        batches: STATES.iter().map(|state| (state.to_string(), count(state))).collect(),
+        outcomes,
+        awaiting_crawl,
+        last_crawl,
+        next_window: job.window.next_tick(now).map(time),
+    })
+}
+
+fn find_problems(
+    job: &Job,
+    store: Option<&Store>,
+    backlog: &Backlog,
+    failed: u64,
+    last_crawl: Option<&CrawlRow>,
+    now: Timestamp,
+    problems: &mut Vec<Problem>,
+) -> Result<(), Stop> {
+    let name = &job.name;
+    let mut add = |what: String, command: String| problems.push(Problem { what, command });
+    if let Some(at) = backlog.earliest_expiry.filter(|at| (*at - now).num_hours() < URGENT_HOURS) {
+        let what = format!("{name}: documents that are not archived yet expire in {}", span(at - now));
+        add(what, "sluicegate drain".to_owned());
+    }
+    if failed > 0 {
+        let what = format!("{name}: {} parked, with {} documents", counted(failed, "batch", "batches"), backlog.failed_members);
+        add(what, format!("sluicegate jobs list {name}"));
+    }
+    for state in [BatchState::Sealed, BatchState::Archived, BatchState::Loaded] {
+        let waiting = store.map(|store| store.waiting_batches(state, 1)).transpose()?.and_then(|mut b| b.pop());
+        if let Some(batch) = waiting.filter(|batch| batch.job == *name) {
+            let error = batch.last_error.unwrap_or_default();
+            let what = format!("{name}: batch {} waits for a retry: {error}", batch.batch_id);
+            add(what, format!("sluicegate jobs show {}", batch.batch_id));
+        }
+    }
+    if let Some(at) = backlog.oldest_event_time.filter(|at| (now - *at).num_hours() >= OLD_HOURS) {
+        let unfinished = backlog.pending + backlog.unfinished_members;
+        if unfinished > 0 {
+            let what = format!("{name}: {unfinished} documents unfinished, the oldest for {}", span(now - at));
+            add(what, "sluicegate drain".to_owned());
+        }
+    }
+    if let Some(crawl) = last_crawl.filter(|crawl| crawl.state == "given_up" || crawl.state == "failed") {
+        let what = format!("{name}: the last crawl, {}, has {}", crawl.crawl_id, crawl.state.replace('_', " "));
+        add(what, "sluicegate drain --crawl".to_owned());
+    }
+    Ok(())
+}
+
+/// What customers did wrong is normal business: told, but no alarm.
+fn note_outcomes(status: &JobStatus, notes: &mut Vec<Problem>) {
+    let words: Vec<String> = DocumentOutcome::ALL
+        .iter()
+        .filter(|outcome| outcome.needs_a_person())
+        .filter_map(|outcome| status.outcomes.get(outcome.as_str()).map(|count| format!("{count} {}", outcome.as_str())))
+        .collect();
+    if !words.is_empty() {
+        let what = format!("{}: turned away so far: {}", status.job, words.join(", "));
+        notes.push(Problem { what, command: "sluicegate jobs show KEY".to_owned() });
+    }
+}
+
+fn verdict(problems: &[Problem], journaled: bool, jobs: &[JobStatus]) -> String {
+    if let Some(first) = problems.first() {
+        return format!("ATTENTION: {} → {}", first.what, first.command);
+    }
+    if !journaled {
+        return "OK: nothing has been journaled yet".to_owned();
+    }
+    let pending: u64 = jobs.iter().map(|job| job.pending).sum();
+    let batches: u64 = jobs.iter().map(|job| job.unfinished_batches).sum();
+    if pending + batches == 0 {
+        return "OK: everything received is decided".to_owned();
+    }
+    format!("OK: {pending} documents pending, {} under way", counted(batches, "batch", "batches"))
+}
+
+fn text(status: &Status) -> String {
+    let mut text = format!("{}\n", emphasised(&status.verdict, status.problems.is_empty()));
+    for problem in status.problems.iter().skip(1).chain(&status.notes) {
+        text.push_str(&format!("  {} → {}\n", problem.what, problem.command));
+    }
+    for job in &status.jobs {
+        text.push_str(&job_text(job));
+    }
+    let counted: Vec<String> = status.counters.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    if !counted.is_empty() {
+        text.push_str(&format!("\ncounted         {}\n", counted.join(", ")));
+    }
+    text.push_str(&format!(
+        "last reconciliation  {}\n",
+        status.last_reconciliation.as_deref().unwrap_or("none yet")
+    ));
+    text
+}
+
+fn job_text(job: &JobStatus) -> String {
+    let list = |map: &BTreeMap<String, u64>| {
+        let words: Vec<String> = map.iter().filter(|(_, count)| **count > 0).map(|(w, c)| format!("{c} {w}")).collect();
+        if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+    };
+    let crawl = job.last_crawl.as_ref().map_or_else(
+        || "none yet".to_owned(),
+        |crawl| format!("{}, {} ({})", crawl.state, crawl.window_end, counted(crawl.batches, "batch", "batches")),
+    );
+    let expiry = job.expires_in_hours.map_or_else(String::new, |hours| format!(", expires in {hours} h"));
+    format!(
+        "\njob             {}\nbacklog         {} pending, {} deferred; oldest {}{expiry}\nreceived        {} notifications, {} redeliveries\n\
+         batches         {}\ndocuments       {}\nlast crawl      {crawl}; {} awaiting one\nnext window     {}\n",
+        job.job,
+        job.pending,
+        job.deferred,
+        job.oldest.as_deref().unwrap_or("none"),
+        job.received,
+        job.redeliveries,
+        list(&job.batches),
+        list(&job.outcomes),
+        counted(job.awaiting_crawl, "batch", "batches"),
+        job.next_window.as_deref().unwrap_or("never"),
+    )
+}
