@@ -63,7 +63,9 @@ impl<'a> Source<'a> {
     }
 
     fn at(&self, offset: Option<usize>, message: String) -> ConfigError {
-        let line = offset.map(|offset| self.text[..offset.min(self.text.len())].matches('\n').count() + 1);
+        // Counted in bytes, so that an offset inside a character could never panic.
+        let before = |offset: usize| &self.text.as_bytes()[..offset.min(self.text.len())];
+        let line = offset.map(|offset| before(offset).iter().filter(|&&byte| byte == b'\n').count() + 1);
         ConfigError { file: Some(self.file.to_owned()), line, message }
     }
 

@@ -84,9 +84,43 @@ pub(super) fn labelled(
     sections: &[SectionTable],
     checks: &[CheckTable],
 ) -> Result<Definition, ConfigError> {
+    let parent = parent(source, record)?;
+    let (sections, tables) = children(source, &parent, sections)?;
+    let begin = format.begin.as_ref().map(|begin| source.read(begin, pattern_or_problem)).transpose()?;
+    let banners = format.banners.iter().map(|banner| source.read(banner, pattern_or_problem));
+    let banners = banners.collect::<Result<Vec<_>, _>>()?;
+    let checks = checks.iter().map(|check| check::compile(source, check, &parent.fields, &sections));
+    let checks = checks.collect::<Result<_, _>>()?;
+    let labelled = Labelled {
+        special: special(source, begin.as_ref(), &banners, &sections)?,
+        begin,
+        unknown: match format.unknown {
+            UnknownName::Reject => Unknown::Reject,
+            UnknownName::Ignore => Unknown::Ignore,
+        },
+        labels: parent.labels,
+        key: parent.table.key,
+        fields: parent.fields,
+        sections,
+        checks,
+    };
+    Ok(Definition {
+        schema: Schema { tables },
+        max_unpacked: format.max_unpacked.0,
+        format: Format::Labelled(Box::new(labelled)),
+    })
+}
+
+/// `[record]`, compiled.
+struct Parent {
+    fields: Vec<Field>,
+    labels: HashMap<String, usize>,
+    table: Table,
+}
+
+fn parent(source: &Source<'_>, record: &RecordTable) -> Result<Parent, ConfigError> {
     let key_names = names(&record.key);
-    let mut labels = HashMap::new();
-    let mut fields = Vec::new();
+    let (mut labels, mut fields) = (HashMap::new(), Vec::new());
     for column in &record.columns {
         let label = label(source, column)?;
         if labels.insert(label.clone(), fields.len()).is_some() {
@@ -103,50 +137,34 @@ pub(super) fn labelled(
     refuse_twins(source, &record.columns, &[])?;
     let key = key(source, &record.key, &fields)?;
     check_key_length(source, &record.key, key_length(&fields, &key))?;
-    let parent_key: Vec<_> = key.iter().map(|&index| column(&fields[index])).collect();
-    let mut tables =
-        vec![table(source, &record.table, fields.iter().map(column).collect(), key.clone(), &[])?];
-    let mut compiled: Vec<Section> = Vec::new();
-    for written in sections {
-        if compiled.iter().any(|section| section.name == *written.name.get_ref()) {
+    let table = table(source, &record.table, fields.iter().map(column).collect(), key, &[])?;
+    Ok(Parent { fields, labels, table })
+}
+
+/// The sections, and all tables with the parent's first.
+fn children(
+    source: &Source<'_>,
+    parent: &Parent,
+    written: &[SectionTable],
+) -> Result<(Vec<Section>, Vec<Table>), ConfigError> {
+    let key = &parent.table.key;
+    let parent_key: Vec<_> = key.iter().map(|&index| column(&parent.fields[index])).collect();
+    let (mut sections, mut tables) = (Vec::<Section>::new(), vec![parent.table.clone()]);
+    for written in written {
+        if sections.iter().any(|section| section.name == *written.name.get_ref()) {
             let problem = format!("there are two sections `{}`", written.name.get_ref());
             return Err(source.key_error(written.name.span().start, &problem));
         }
         refuse_twins(source, &written.columns, &parent_key)?;
         let section = section(source, written)?;
-        check_key_length(
-            source,
-            &written.key,
-            key_length(&fields, &key) + key_length(&section.fields, &section.key),
-        )?;
+        let characters = key_length(&parent.fields, key) + key_length(&section.fields, &section.key);
+        check_key_length(source, &written.key, characters)?;
         let columns = parent_key.iter().cloned().chain(section.fields.iter().map(column)).collect();
         let child_key = (0..key.len()).chain(section.key.iter().map(|&index| index + key.len())).collect();
         tables.push(table(source, &written.table, columns, child_key, &tables)?);
-        compiled.push(section);
+        sections.push(section);
     }
-    let begin = format.begin.as_ref().map(|begin| source.read(begin, pattern_or_problem)).transpose()?;
-    let banners = format.banners.iter().map(|banner| source.read(banner, pattern_or_problem));
-    let banners = banners.collect::<Result<Vec<_>, _>>()?;
-    let checks = checks.iter().map(|check| check::compile(source, check, &fields, &compiled));
-    let checks = checks.collect::<Result<_, _>>()?;
-    let labelled = Labelled {
-        special: special(source, begin.as_ref(), &banners, &compiled)?,
-        begin,
-        unknown: match format.unknown {
-            UnknownName::Reject => Unknown::Reject,
-            UnknownName::Ignore => Unknown::Ignore,
-        },
-        labels,
-        fields,
-        key,
-        sections: compiled,
-        checks,
-    };
-    Ok(Definition {
-        schema: Schema { tables },
-        max_unpacked: format.max_unpacked.0,
-        format: Format::Labelled(Box::new(labelled)),
-    })
+    Ok((sections, tables))
 }
 
 fn names(written: &Spanned<Vec<Spanned<String>>>) -> BTreeSet<&str> {

@@ -142,3 +142,25 @@ fn every_mistake_names_file_line_key_and_what_is_allowed() {
     }
     insta::assert_snapshot!(all);
 }
+
+#[test]
+fn no_text_makes_the_reader_panic() {
+    use proptest::prelude::*;
+    let piece = prop::sample::select(vec![
+        "\"", "'", "[", "]", "{", "}", "${", "$${A}", "=", "\n", ",", "é", "1", "#", "'''", "\\", "(",
+        "x = 1\n",
+    ]);
+    let change = (any::<prop::sample::Index>(), 0_usize..20, piece);
+    proptest!(ProptestConfig::with_cases(150), |(changes in prop::collection::vec(change, 1..4))| {
+        let mut text: Vec<char> = SHIPPED.chars().collect();
+        for (at, removed, piece) in changes {
+            let at = at.index(text.len());
+            text.splice(at..text.len().min(at + removed), piece.chars());
+        }
+        let text: String = text.into_iter().collect();
+        match parse(&text) {
+            Ok(job) => drop(Definition::from_text(&job.text).expect("a resolved text can be read again")),
+            Err(error) => assert!(!error.message.is_empty() && error.file.is_some()),
+        }
+    });
+}
