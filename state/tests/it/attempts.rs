@@ -138,11 +138,14 @@ fn of_two_attempts_at_one_batch_one_moves_it_and_the_other_hears_so() {
     let id = house.sealed(&["a"]).batch_id;
     let [one, other, late] =
         [(); 3].map(|()| house.store.begin_attempt(&id, Stage::Archive, ME, at(1)).unwrap());
-    let done = |house: &mut House, attempt| {
-        house.store.complete_attempt(attempt, BatchEvent::Archived, "ok", &[], at(2)).unwrap()
+    let done = |house: &mut House, attempt, deferred: &[Deferral]| {
+        house.store.complete_attempt(attempt, BatchEvent::Archived, "ok", deferred, at(2)).unwrap()
     };
-    assert_eq!(done(&mut house, one), Moved::Yes);
-    assert_eq!(done(&mut house, other), Moved::AlreadyThere);
+    assert_eq!(done(&mut house, one, &[]), Moved::Yes);
+    let deferred = [Deferral { ordinal: 0, next_try_at: at(9) }];
+    assert_eq!(done(&mut house, other, &deferred), Moved::AlreadyThere);
+    let state = house.store.notifications_for_key("a").unwrap()[0].state;
+    assert_eq!(state, NotificationState::Batched, "only who moves the batch defers its members");
     house.store.fail_attempt(late, AttemptFailure::Permanent { error: "403".into() }, at(3)).unwrap();
     assert_eq!(
         house.store.batch(&id).unwrap().unwrap().state,

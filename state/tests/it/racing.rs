@@ -29,7 +29,7 @@ fn race<T: Send>(house: &House, what: impl Fn(usize, &mut Store) -> T + Sync) ->
 
 #[test]
 fn a_fresh_folder_is_opened_by_many_at_once() {
-    for _ in 0..5 {
+    for _ in 0..100 {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
         let start = Barrier::new(RUNNERS);
