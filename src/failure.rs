@@ -1,7 +1,7 @@
 //! How an effect on the outside world can fail, as far as the pipeline needs to know.
 
-use std::fmt;
 use sluicegate_state::seam::Injected;
+use std::fmt;
 
 /// What to do about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,6 +5,7 @@ pub mod archive;
 pub mod cli;
 pub mod config;
 pub mod curated;
+pub mod effects;
 pub mod embedded;
 pub mod failure;
 pub mod folder;

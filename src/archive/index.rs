@@ -65,7 +65,7 @@ pub struct ManifestMember {
     pub event_time: Timestamp,
     /// How often the member was deferred before.
     #[serde(default)]
-    pub tries: u32,
+    pub tries: u64,
     /// When the lifecycle takes the object, where that was known.
     #[serde(default)]
     pub expires_at: Option<Timestamp>,

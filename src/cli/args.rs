@@ -9,8 +9,10 @@ use clap_complete::Shell;
 /// Documents out of a landing bucket, exactly once, into a warehouse, CSV objects and a query engine.
 #[derive(Debug, Parser)]
 #[command(name = "sluicegate", version, propagate_version = true, disable_help_subcommand = true)]
-#[command(after_help = "Exit status: 0 fine; 1 failed, or could not finish now; 2 usage, configuration or wrong ledger; \
-                        3 done, but something needs a person.")]
+#[command(
+    after_help = "Exit status: 0 fine; 1 failed, or could not finish now; 2 usage, configuration or wrong ledger; \
+                        3 done, but something needs a person."
+)]
 pub(super) struct Flags {
     /// The configuration file; else $SLUICEGATE_CONFIG, ./sluicegate.toml, /etc/sluicegate/sluicegate.toml
     #[arg(long, global = true, value_name = "FILE")]

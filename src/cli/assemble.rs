@@ -129,7 +129,10 @@ fn warehouse_opener(
 }
 
 /// Opens the warehouse for reading by a person, unless nothing was ever loaded.
-pub(super) fn existing_warehouse(config: &Config, clock: Arc<dyn Clock>) -> Result<Option<Box<dyn Warehouse>>, Stop> {
+pub(super) fn existing_warehouse(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+) -> Result<Option<Box<dyn Warehouse>>, Stop> {
     if let WarehouseLocation::Sqlite(path) = &config.settings.warehouse
         && !path.exists()
     {
@@ -169,8 +172,9 @@ pub(super) fn catalogs(
 pub(super) fn query_engine(config: &Config) -> Result<Box<dyn QueryEngine>, Stop> {
     let curated = folder(&config.settings.curated)?;
     let temporary = config.settings.state.join("spool");
-    std::fs::create_dir_all(&temporary)
-        .map_err(|error| Failure::transient(format!("cannot make the folder {}: {error}", temporary.display())))?;
+    std::fs::create_dir_all(&temporary).map_err(|error| {
+        Failure::transient(format!("cannot make the folder {}: {error}", temporary.display()))
+    })?;
     let schemas = config.jobs.iter().map(|job| job.definition.schema().clone()).collect();
     Ok(Box::new(EmbeddedQueryEngine::new(&curated, schemas, &temporary)))
 }

@@ -91,7 +91,12 @@ fn landing(job: &Job) -> Vec<Finding> {
     let what = format!("landing of {}", job.name);
     let Ok(root) = assemble::folder(&job.landing) else { return Vec::new() };
     if !root.is_dir() {
-        return vec![finding(Level::Wrong, &what, format!("{} is not there", root.display()), format!("mkdir -p {}", root.display()))];
+        return vec![finding(
+            Level::Wrong,
+            &what,
+            format!("{} is not there", root.display()),
+            format!("mkdir -p {}", root.display()),
+        )];
     }
     let mut taken = 0_u64;
     let mut strangers = Vec::new();
@@ -108,7 +113,12 @@ fn landing(job: &Job) -> Vec<Finding> {
     let mut findings = vec![finding(Level::Ok, &what, format!("{}: {taken} documents", root.display()), "")];
     if let Some(first) = strangers.first() {
         let found = format!("{} files match no job, such as {first}", strangers.len());
-        findings.push(finding(Level::Note, &what, found, format!("rename them, or change `keys` in {}", job.file.display())));
+        findings.push(finding(
+            Level::Note,
+            &what,
+            found,
+            format!("rename them, or change `keys` in {}", job.file.display()),
+        ));
     }
     findings
 }
@@ -152,7 +162,9 @@ fn warehouse(config: &Config) -> Vec<Finding> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut warehouse = match assemble::existing_warehouse(config, clock) {
         Ok(Some(warehouse)) => warehouse,
-        Ok(None) => return vec![finding(Level::Ok, "warehouse", "not made yet; the first drain makes it", "")],
+        Ok(None) => {
+            return vec![finding(Level::Ok, "warehouse", "not made yet; the first drain makes it", "")];
+        }
         Err(stop) => return vec![finding(Level::Wrong, "warehouse", stop.message, "see the message")],
     };
     let location = warehouse.location();
@@ -161,7 +173,9 @@ fn warehouse(config: &Config) -> Vec<Finding> {
     for job in &config.jobs {
         findings.push(match warehouse.prepare(job.definition.schema()) {
             Ok(()) => finding(Level::Ok, &format!("tables of {}", job.name), "as the job describes them", ""),
-            Err(failure) => finding(Level::Wrong, &format!("tables of {}", job.name), failure.message, "see the message"),
+            Err(failure) => {
+                finding(Level::Wrong, &format!("tables of {}", job.name), failure.message, "see the message")
+            }
         });
     }
     findings

@@ -122,11 +122,13 @@ fn work(
 
 /// The ledger is looked at before anything is done; one that cannot be reached is looked at again when it is needed.
 fn refuse_wrong_ledger(context: &Context, store: &mut Store) -> Result<(), Stop> {
-    let look = || {
+    let mut look = || {
         let mut warehouse = (context.open_warehouse)()?;
         check_identity(store, warehouse.as_mut())?;
         for job in context.jobs.values() {
-            warehouse.prepare(job.definition.schema()).map_err(|f| f.while_doing(format!("job {}", job.name)))?;
+            warehouse
+                .prepare(job.definition.schema())
+                .map_err(|f| f.while_doing(format!("job {}", job.name)))?;
         }
         Ok(())
     };

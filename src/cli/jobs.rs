@@ -143,7 +143,8 @@ fn list_batches(flags: &Flags, config: &Config, job: &str, limit: usize) -> Resu
 }
 
 fn batches_table(lines: &[BatchLine]) -> String {
-    let mut sheet = Sheet::new(&["batch", "state", "#documents", "#bytes", "sealed", "#attempts", "next try", "error"]);
+    let mut sheet =
+        Sheet::new(&["batch", "state", "#documents", "#bytes", "sealed", "#attempts", "next try", "error"]);
     for line in lines {
         let state = match &line.failed_from {
             Some(from) => format!("{} ({from})", line.state),

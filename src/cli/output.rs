@@ -3,7 +3,8 @@
 use std::io::{IsTerminal, Write};
 
 use chrono::TimeDelta;
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::presets;
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 use serde::Serialize;
 use sluicegate_state::Timestamp;
 
@@ -36,7 +37,7 @@ impl Sheet {
     /// With these headers; `#` in front of a header means that its column holds numbers.
     pub(super) fn new(headers: &[&str]) -> Self {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         let numeric: Vec<bool> = headers.iter().map(|header| header.starts_with('#')).collect();
         let names: Vec<Cell> = headers
             .iter()
@@ -49,15 +50,19 @@ impl Sheet {
 
     /// Adds a row.
     pub(super) fn row<T: AsRef<str>>(&mut self, values: impl IntoIterator<Item = T>) {
-        let cells: Vec<Cell> =
-            values.into_iter().zip(&self.numeric).map(|(value, numeric)| aligned(value.as_ref(), *numeric)).collect();
+        let cells: Vec<Cell> = values
+            .into_iter()
+            .zip(&self.numeric)
+            .map(|(value, numeric)| aligned(value.as_ref(), *numeric))
+            .collect();
         self.table.add_row(cells);
     }
 
     /// The lines, without blanks at their ends.
     pub(super) fn text(&self) -> String {
         let text = self.table.to_string();
-        let lines: Vec<&str> = text.lines().map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end()).collect();
+        let lines: Vec<&str> =
+            text.lines().map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end()).collect();
         format!("{}\n", lines.join("\n"))
     }
 }

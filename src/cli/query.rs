@@ -30,7 +30,9 @@ pub(super) fn query(flags: &Flags, sql: &str) -> Result<Exit, Stop> {
     }
     if awaiting > 0 {
         let batches = counted(awaiting, "published batch awaits", "published batches await");
-        eprintln!("sluicegate: {batches} a crawl; the answer holds them already, Athena's catalog will after it");
+        eprintln!(
+            "sluicegate: {batches} a crawl; the answer holds them already, Athena's catalog will after it"
+        );
     }
     Ok(Exit::Fine)
 }
@@ -39,7 +41,8 @@ pub(super) fn query(flags: &Flags, sql: &str) -> Result<Exit, Stop> {
 pub(super) fn table(answer: &Answer) -> String {
     let numeric = |column: usize| {
         let mut values = answer.rows.iter().map(|row| &row[column]).peekable();
-        values.peek().is_some() && values.all(|v| matches!(v, Value::Integer(_) | Value::Decimal(_) | Value::Null))
+        values.peek().is_some()
+            && values.all(|v| matches!(v, Value::Integer(_) | Value::Decimal(_) | Value::Null))
     };
     let headers: Vec<String> = answer
         .columns

@@ -27,7 +27,8 @@ pub(super) fn host() -> String {
 /// Sixteen hexadecimal digits that no other process start has.
 pub(super) fn fresh_id() -> Result<String, Stop> {
     let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(|e| Stop::failed(format!("the system gives no random bytes: {e}")))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|e| Stop::failed(format!("the system gives no random bytes: {e}")))?;
     Ok(hex::encode(bytes))
 }
 

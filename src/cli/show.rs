@@ -83,7 +83,9 @@ pub(super) fn show(flags: &Flags, config: &Config, id: &str) -> Result<Exit, Sto
         None => Vec::new(),
     };
     if entries.is_empty() && documents.is_empty() {
-        return Err(Stop::failed(format!("neither a batch id begins with {id:?}, nor is there a document with that key")));
+        return Err(Stop::failed(format!(
+            "neither a batch id begins with {id:?}, nor is there a document with that key"
+        )));
     }
     show_document(flags, store.as_ref(), warehouse.as_deref_mut(), id, &entries, documents)
 }
@@ -137,7 +139,11 @@ fn attempt_words(attempt: &Attempt) -> Option<(sluicegate_state::Timestamp, Stri
         return None;
     }
     let error = attempt.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
-    let at = if attempt.outcome == Running { attempt.started_at } else { attempt.ended_at.unwrap_or(attempt.started_at) };
+    let at = if attempt.outcome == Running {
+        attempt.started_at
+    } else {
+        attempt.ended_at.unwrap_or(attempt.started_at)
+    };
     Some((at, format!("attempt to {} by {}: {}{error}", attempt.stage, attempt.incarnation, attempt.outcome)))
 }
 
@@ -253,7 +259,10 @@ fn document_history(
     }
     for verdict in verdicts {
         let reason = if verdict.reason.is_empty() { String::new() } else { format!(": {}", verdict.reason) };
-        let what = format!("{} in batch {} as member {}, {} rows{reason}", verdict.outcome, verdict.batch_id, verdict.ordinal, verdict.rows);
+        let what = format!(
+            "{} in batch {} as member {}, {} rows{reason}",
+            verdict.outcome, verdict.batch_id, verdict.ordinal, verdict.rows
+        );
         if let Ok(at) = sluicegate_state::time::from_text(&verdict.at) {
             events.push((at, what));
         }
@@ -277,7 +286,8 @@ fn document_text(story: &DocumentStory) -> String {
         }
     }
     for notification in story.notifications.iter().filter(|n| n.state == "pending") {
-        let next = notification.next_try_at.as_ref().map_or_else(String::new, |at| format!(", next try {at}"));
+        let next =
+            notification.next_try_at.as_ref().map_or_else(String::new, |at| format!(", next try {at}"));
         text.push_str(&format!("\npending    {}{next}\n", notification.version));
     }
     text.push_str(&history_text(&story.history));

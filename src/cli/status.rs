@@ -93,7 +93,8 @@ fn gather(config: &Config, clock: Arc<dyn Clock>) -> Result<Status, Stop> {
         None => Default::default(),
     };
     if unreadable > 0 {
-        let what = format!("{} could not be read; kept in the journal", counted(unreadable, "message", "messages"));
+        let what =
+            format!("{} could not be read; kept in the journal", counted(unreadable, "message", "messages"));
         notes.push(Problem { what, command: "sluicegate status --output json".to_owned() });
     }
     let verdict = verdict(&problems, store.is_some(), &jobs);
@@ -116,7 +117,9 @@ fn job_status(
     problems: &mut Vec<Problem>,
 ) -> Result<JobStatus, Stop> {
     let (backlog, batches, totals) = match store {
-        Some(store) => (store.backlog(&job.name)?, store.batch_counts(&job.name)?, store.notification_totals(&job.name)?),
+        Some(store) => {
+            (store.backlog(&job.name)?, store.batch_counts(&job.name)?, store.notification_totals(&job.name)?)
+        }
         None => Default::default(),
     };
     let (outcomes, awaiting_crawl, last_crawl) = match warehouse {
@@ -163,11 +166,16 @@ fn find_problems(
         add(what, "sluicegate drain".to_owned());
     }
     if failed > 0 {
-        let what = format!("{name}: {} parked, with {} documents", counted(failed, "batch", "batches"), backlog.failed_members);
+        let what = format!(
+            "{name}: {} parked, with {} documents",
+            counted(failed, "batch", "batches"),
+            backlog.failed_members
+        );
         add(what, format!("sluicegate jobs list {name}"));
     }
     for state in [BatchState::Sealed, BatchState::Archived, BatchState::Loaded] {
-        let waiting = store.map(|store| store.waiting_batches(state, 1)).transpose()?.and_then(|mut b| b.pop());
+        let waiting =
+            store.map(|store| store.waiting_batches(state, 1)).transpose()?.and_then(|mut b| b.pop());
         if let Some(batch) = waiting.filter(|batch| batch.job == *name) {
             let error = batch.last_error.unwrap_or_default();
             let what = format!("{name}: batch {} waits for a retry: {error}", batch.batch_id);
@@ -177,12 +185,14 @@ fn find_problems(
     if let Some(at) = backlog.oldest_event_time.filter(|at| (now - *at).num_hours() >= OLD_HOURS) {
         let unfinished = backlog.pending + backlog.unfinished_members;
         if unfinished > 0 {
-            let what = format!("{name}: {unfinished} documents unfinished, the oldest for {}", span(now - at));
+            let what =
+                format!("{name}: {unfinished} documents unfinished, the oldest for {}", span(now - at));
             add(what, "sluicegate drain".to_owned());
         }
     }
     if let Some(crawl) = last_crawl.filter(|crawl| crawl.state == "given_up" || crawl.state == "failed") {
-        let what = format!("{name}: the last crawl, {}, has {}", crawl.crawl_id, crawl.state.replace('_', " "));
+        let what =
+            format!("{name}: the last crawl, {}, has {}", crawl.crawl_id, crawl.state.replace('_', " "));
         add(what, "sluicegate drain --crawl".to_owned());
     }
     Ok(())
@@ -193,7 +203,9 @@ fn note_outcomes(status: &JobStatus, notes: &mut Vec<Problem>) {
     let words: Vec<String> = DocumentOutcome::ALL
         .iter()
         .filter(|outcome| outcome.needs_a_person())
-        .filter_map(|outcome| status.outcomes.get(outcome.as_str()).map(|count| format!("{count} {}", outcome.as_str())))
+        .filter_map(|outcome| {
+            status.outcomes.get(outcome.as_str()).map(|count| format!("{count} {}", outcome.as_str()))
+        })
         .collect();
     if !words.is_empty() {
         let what = format!("{}: turned away so far: {}", status.job, words.join(", "));
@@ -224,7 +236,8 @@ fn text(status: &Status) -> String {
     for job in &status.jobs {
         text.push_str(&job_text(job));
     }
-    let counted: Vec<String> = status.counters.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    let counted: Vec<String> =
+        status.counters.iter().map(|(name, count)| format!("{count} {name}")).collect();
     if !counted.is_empty() {
         text.push_str(&format!("\ncounted         {}\n", counted.join(", ")));
     }
@@ -237,12 +250,15 @@ fn text(status: &Status) -> String {
 
 fn job_text(job: &JobStatus) -> String {
     let list = |map: &BTreeMap<String, u64>| {
-        let words: Vec<String> = map.iter().filter(|(_, count)| **count > 0).map(|(w, c)| format!("{c} {w}")).collect();
+        let words: Vec<String> =
+            map.iter().filter(|(_, count)| **count > 0).map(|(w, c)| format!("{c} {w}")).collect();
         if words.is_empty() { "none".to_owned() } else { words.join(", ") }
     };
     let crawl = job.last_crawl.as_ref().map_or_else(
         || "none yet".to_owned(),
-        |crawl| format!("{}, {} ({})", crawl.state, crawl.window_end, counted(crawl.batches, "batch", "batches")),
+        |crawl| {
+            format!("{}, {} ({})", crawl.state, crawl.window_end, counted(crawl.batches, "batch", "batches"))
+        },
     );
     let expiry = job.expires_in_hours.map_or_else(String::new, |hours| format!(", expires in {hours} h"));
     format!(

@@ -32,7 +32,8 @@ pub(super) struct Summary {
 
 impl Summary {
     pub(super) fn new(counts: &Counts, failed_batches: u64, waiting: Vec<String>) -> Self {
-        let documents = DocumentOutcome::ALL.iter().map(|o| (o.as_str(), counts.documents_with(*o))).collect();
+        let documents =
+            DocumentOutcome::ALL.iter().map(|o| (o.as_str(), counts.documents_with(*o))).collect();
         Self {
             batches: counts.batches,
             documents,
@@ -75,7 +76,8 @@ impl Summary {
         Ok(())
     }
 
-    fn text(&self) -> String {
+    /// For people.
+    pub(super) fn text(&self) -> String {
         let documents: Vec<String> = DocumentOutcome::ALL
             .iter()
             .filter(|outcome| self.documents[outcome.as_str()] > 0)

@@ -24,8 +24,20 @@ const SHOWN_ROWS: usize = 20;
 #[derive(Debug, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 enum Trial {
-    Loaded { job: String, records: u64, rows: u64, warnings: Vec<String>, tables: BTreeMap<String, Vec<BTreeMap<String, Option<String>>>> },
-    Rejected { job: String, line: Option<u64>, place: Option<String>, reason: String, text: String },
+    Loaded {
+        job: String,
+        records: u64,
+        rows: u64,
+        warnings: Vec<String>,
+        tables: BTreeMap<String, Vec<BTreeMap<String, Option<String>>>>,
+    },
+    Rejected {
+        job: String,
+        line: Option<u64>,
+        place: Option<String>,
+        reason: String,
+        text: String,
+    },
 }
 
 /// `sluicegate try FILE --job J`.
@@ -42,7 +54,9 @@ pub(super) fn try_file(flags: &Flags, file: &Path, job: Option<&str>) -> Result<
     let trial = match result {
         Ok(summary) => loaded(job, &summary, &first_rows),
         Err(Stopped::Rejected(reject)) => rejected(job, reject),
-        Err(Stopped::Read(error)) => return Err(Stop::failed(format!("cannot read {}: {error}", file.display()))),
+        Err(Stopped::Read(error)) => {
+            return Err(Stop::failed(format!("cannot read {}: {error}", file.display())));
+        }
         Err(Stopped::Sink(never)) => match never {},
     };
     match flags.output {
@@ -67,7 +81,9 @@ fn choose<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a Job, Stop> {
 fn keep(first_rows: &mut [Vec<Vec<String>>], record: RecordView<'_>) {
     for (table, kept) in first_rows.iter_mut().enumerate() {
         let room = SHOWN_ROWS.saturating_sub(kept.len());
-        kept.extend(record.rows(table).take(room).map(|row| row.values().map(str::to_owned).collect::<Vec<_>>()));
+        kept.extend(
+            record.rows(table).take(room).map(|row| row.values().map(str::to_owned).collect::<Vec<_>>()),
+        );
     }
 }
 
@@ -82,7 +98,9 @@ fn loaded(job: &Job, summary: &Summary, first_rows: &[Vec<Vec<String>>]) -> Tria
         records: summary.records,
         rows: summary.rows,
         warnings: summary.warnings.iter().map(ToString::to_string).collect(),
-        tables: tables.map(|(t, rows)| (t.name.clone(), rows.iter().map(|row| named(t, row)).collect())).collect(),
+        tables: tables
+            .map(|(t, rows)| (t.name.clone(), rows.iter().map(|row| named(t, row)).collect()))
+            .collect(),
     }
 }
 
@@ -101,8 +119,11 @@ fn text(trial: &Trial, job: &Job, first_rows: &[Vec<Vec<String>>]) -> String {
         }
         Trial::Loaded { records, rows, warnings, .. } => {
             let records = counted(*records, "record", "records");
-            let mut text =
-                format!("would be loaded by job {}: {records}, {}\n", job.name, counted(*rows, "row", "rows"));
+            let mut text = format!(
+                "would be loaded by job {}: {records}, {}\n",
+                job.name,
+                counted(*rows, "row", "rows")
+            );
             for warning in warnings {
                 text.push_str(&format!("warning: {warning}\n"));
             }

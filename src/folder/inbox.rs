@@ -20,7 +20,7 @@ use super::{FileStamp, LOCAL_BUCKET};
 /// A file older than this is taken at the first look.
 const SETTLED_AGE: TimeDelta = TimeDelta::seconds(2);
 /// The least time between the two looks at a younger one.
-pub const SETTLING_TIME: TimeDelta = TimeDelta::milliseconds(200);
+const SETTLING_TIME: TimeDelta = TimeDelta::milliseconds(200);
 /// Files in one delivery: one journal commit covers them all.
 const DELIVERY_FILES: usize = 5_000;
 
@@ -123,7 +123,8 @@ impl Inbox for FolderInbox {
         let present: HashSet<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
         self.young.retain(|key, _| present.contains(key.as_str()));
         let total = found.len();
-        let settled: Vec<_> = found.into_iter().filter(|(key, stamp)| self.has_settled(key, *stamp, now)).collect();
+        let settled: Vec<_> =
+            found.into_iter().filter(|(key, stamp)| self.has_settled(key, *stamp, now)).collect();
         let unsettled = (total - settled.len()) as u64;
         self.offered.clear();
         let mut deliveries = Vec::new();

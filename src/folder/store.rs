@@ -41,12 +41,14 @@ impl FolderStore {
     /// The file of a key; a key that would leave the folder has none.
     fn path(&self, key: &str) -> Option<PathBuf> {
         let relative = Path::new(key);
-        let inside = !key.is_empty() && relative.components().all(|part| matches!(part, Component::Normal(_)));
+        let inside =
+            !key.is_empty() && relative.components().all(|part| matches!(part, Component::Normal(_)));
         inside.then(|| self.root.join(relative))
     }
 
     fn own_path(&self, key: &str) -> Outcome<PathBuf> {
-        self.path(key).ok_or_else(|| Failure::permanent(format!("{key:?} is no key inside {}", self.location())))
+        self.path(key)
+            .ok_or_else(|| Failure::permanent(format!("{key:?} is no key inside {}", self.location())))
     }
 
     /// A landing that is not there (not yet made, or not mounted) says nothing about any document.
@@ -62,13 +64,16 @@ impl FolderStore {
         let folder = self.root.join(TEMPORARY);
         let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!("{}-{number}", std::process::id()));
-        let write = || -> io::Result<()> {
+        let mut write = || -> io::Result<()> {
             fs::create_dir_all(&folder)?;
             body.rewind()?;
             let mut file = File::create(&path)?;
             let written = io::copy(&mut body.take(size), &mut file)?;
             if written != size {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{written} of {size} bytes")));
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    format!("{written} of {size} bytes"),
+                ));
             }
             file.flush()?;
             file.sync_all()
@@ -96,7 +101,8 @@ impl ObjectStore for FolderStore {
                 return refusal(&path, &error).map(Got::Refused);
             }
         };
-        let (stamp, info) = describe(announced.key, &file).map_err(|e| io_failure("cannot read", &path, &e))?;
+        let (stamp, info) =
+            describe(announced.key, &file).map_err(|e| io_failure("cannot read", &path, &e))?;
         let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
         if !is_file {
             return Ok(Got::Refused(Refusal::NotFound));
@@ -174,7 +180,9 @@ fn refusal(path: &Path, error: &io::Error) -> Outcome<Refusal> {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(Refusal::NotFound),
         io::ErrorKind::PermissionDenied => Ok(Refusal::Forbidden(error.to_string())),
-        io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput => Ok(Refusal::BadRequest(error.to_string())),
+        io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput => {
+            Ok(Refusal::BadRequest(error.to_string()))
+        }
         _ => Err(io_failure("cannot open", path, error)),
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use sluicegate_state::{
-    Arrival, AttemptFailure, Batch, BatchEvent, BatchState, Deferral, Limits, Notification, SealRequest, Stage as Step,
-    Store,
+    Arrival, AttemptFailure, Batch, BatchEvent, BatchState, Deferral, Limits, Notification, SealRequest,
+    Stage as Step, Store,
 };
 
 use crate::archive::{FORMAT_VERSION, Got, Manifest, ManifestMember, Outcomes, object_key};
@@ -53,8 +53,12 @@ impl ArchiveStage {
     }
 
     fn archive(&mut self, batch: &Batch) -> Outcome<()> {
-        let attempt =
-            self.store.begin_attempt(&batch.batch_id, Step::Archive, &self.context.incarnation, self.context.clock.now())?;
+        let attempt = self.store.begin_attempt(
+            &batch.batch_id,
+            Step::Archive,
+            &self.context.incarnation,
+            self.context.clock.now(),
+        )?;
         match self.secure(batch) {
             Ok((outcomes, cause)) => {
                 let deferred = self.deferrals(batch, &outcomes)?;
@@ -86,8 +90,9 @@ impl ArchiveStage {
                 Ok((outcomes, format!("archived as {key}, {size} bytes")))
             }
             PutAnswer::Exists => {
-                let copy = read_archive(&self.context, &key)?
-                    .ok_or_else(|| Failure::transient(format!("the archive object {key} was there and is gone")))?;
+                let copy = read_archive(&self.context, &key)?.ok_or_else(|| {
+                    Failure::transient(format!("the archive object {key} was there and is gone"))
+                })?;
                 self.adopt(batch, copy)
             }
         }
@@ -177,7 +182,7 @@ impl ArchiveStage {
             let member = &members[outcome.ordinal as usize];
             let message = outcome.message.as_deref().unwrap_or("");
             tracing::warn!(key = %member.key, "cannot be read now, will be tried again: {message}");
-            let delay = backoff::deferral_delay(&member.key, u64::from(member.tries));
+            let delay = backoff::deferral_delay(&member.key, member.tries);
             Deferral { ordinal: outcome.ordinal, next_try_at: now + delay }
         });
         Ok(deferrals.collect())
@@ -247,8 +252,9 @@ fn found_now(job: &str, bucket: &str, info: &ObjectInfo) -> Notification {
 pub fn read_archive(context: &Context, key: &str) -> Outcome<Option<ArchiveCopy>> {
     let Some(mut fetched) = context.archive.get(key)? else { return Ok(None) };
     let mut file = super::handover::spool(&context.spool);
-    let size = std::io::copy(&mut fetched.body, &mut file)
-        .map_err(|error| Failure::transient(format!("reading the archive object {key} broke off: {error}")))?;
+    let size = std::io::copy(&mut fetched.body, &mut file).map_err(|error| {
+        Failure::transient(format!("reading the archive object {key} broke off: {error}"))
+    })?;
     let mut copy = ArchiveCopy { file, size };
     copy.rewind().map_err(|error| Failure::transient(format!("cannot read the spool: {error}")))?;
     Ok(Some(copy))
@@ -295,7 +301,12 @@ pub fn fail(
 }
 
 /// A stage's rest: until a batch in `state` is due again.
-pub fn idle(store: &Store, state: BatchState, now: sluicegate_state::Timestamp, watch: bool) -> Outcome<Tick> {
+pub fn idle(
+    store: &Store,
+    state: BatchState,
+    now: sluicegate_state::Timestamp,
+    watch: bool,
+) -> Outcome<Tick> {
     let waiting = store.waiting_batches(state, 1)?.pop();
     let deferred = if state == BatchState::Sealed { store.next_deferred()? } else { None };
     let mut idle = Idle::default();

@@ -85,7 +85,9 @@ impl Bell {
         self.changed.notify_all();
         let (mut state, _) = self
             .changed
-            .wait_timeout_while(state, wait.min(LONGEST_REST), |state| !state.stopped && state.generation == seen)
+            .wait_timeout_while(state, wait.min(LONGEST_REST), |state| {
+                !state.stopped && state.generation == seen
+            })
             .unwrap_or_else(PoisonError::into_inner);
         state.resting[stage] = None;
     }
@@ -138,7 +140,8 @@ mod tests {
     fn quiet_only_when_all_rest_at_the_present_generation() {
         let bell = std::sync::Arc::new(Bell::new(2));
         let rest = |stage: usize, waiting_for: Option<&str>| {
-            let (bell, idle) = (bell.clone(), Idle { wake_at: None, waiting_for: waiting_for.map(str::to_owned) });
+            let (bell, idle) =
+                (bell.clone(), Idle { wake_at: None, waiting_for: waiting_for.map(str::to_owned) });
             std::thread::spawn(move || bell.rest(stage, bell.generation().unwrap(), idle, chrono::Utc::now()))
         };
         let first = rest(0, None);

@@ -57,14 +57,18 @@ impl Context {
     /// The job of a batch.
     pub fn job(&self, name: &str) -> Outcome<Arc<Job>> {
         self.jobs.get(name).cloned().ok_or_else(|| {
-            Failure::permanent(format!("there is no job {name:?} any more: put its file back, then replay the batch"))
+            Failure::permanent(format!(
+                "there is no job {name:?} any more: put its file back, then replay the batch"
+            ))
         })
     }
 
     /// The landing of a job.
     pub fn landing(&self, job: &str) -> Outcome<Arc<dyn ObjectStore>> {
         self.landings.get(job).cloned().ok_or_else(|| {
-            Failure::permanent(format!("there is no job {job:?} any more: put its file back, then replay the batch"))
+            Failure::permanent(format!(
+                "there is no job {job:?} any more: put its file back, then replay the batch"
+            ))
         })
     }
 

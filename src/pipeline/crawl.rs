@@ -109,8 +109,13 @@ impl CrawlStage {
         let window_end = if early { Some(now) } else { job.window.previous_tick(now) };
         let Some(window_end) = window_end else { return Ok(false) };
         let is_gone = |incarnation: &str| store.incarnation_has_ended(incarnation).unwrap_or(false);
-        let request =
-            CrawlRequest { job: &job.name, window_end, early, owner: &context.incarnation, is_gone: &is_gone };
+        let request = CrawlRequest {
+            job: &job.name,
+            window_end,
+            early,
+            owner: &context.incarnation,
+            is_gone: &is_gone,
+        };
         // `ledger` keeps the store borrowed no longer than `get`; the claim itself only reads it through `is_gone`.
         let Some(claim) = warehouse.claim_crawl(&request)? else { return Ok(false) };
         tracing::info!(crawl = %claim.crawl_id, batches = claim.batches, "window ended");
@@ -129,7 +134,9 @@ impl CrawlStage {
                 let warehouse = self.ledger.get(&mut self.store)?;
                 let attempt = warehouse.crawl_attempt(&owned.claim.crawl_id, &self.context.incarnation)?;
                 // After a takeover, or after a lost answer, a crawl that began after the claim covers: look first.
-                if attempt > 1 && let Some(report) = covering(catalog.as_mut(), owned.claim.claimed_at)? {
+                if attempt > 1
+                    && let Some(report) = covering(catalog.as_mut(), owned.claim.claimed_at)?
+                {
                     return self.settle(owned, attempt, &report);
                 }
                 self.start(job, owned, attempt)
@@ -150,7 +157,9 @@ impl CrawlStage {
         let catalog = catalogs.get_mut(&job.name).expect("it was found by the caller");
         let since = context.clock.now();
         match context.seam.perform(effects::CRAWL_START, || catalog.start_crawl())? {
-            StartAnswer::Started => owned.progress = Progress::Running { attempt, since: owned.claim.claimed_at },
+            StartAnswer::Started => {
+                owned.progress = Progress::Running { attempt, since: owned.claim.claimed_at }
+            }
             StartAnswer::AlreadyRunning => {
                 owned.progress = Progress::Waiting { attempt };
                 owned.not_before = since + LOOK_INTERVAL;
@@ -193,8 +202,12 @@ impl CrawlStage {
             CrawlEnd::Failed { message, .. } => {
                 tracing::warn!(crawl = %owned.claim.crawl_id, "will be tried again: {message}");
                 owned.progress = Progress::Claimed;
-                let delay =
-                    backoff::delay(TimeDelta::seconds(2), TimeDelta::minutes(5), u64::from(attempt), &owned.claim.crawl_id);
+                let delay = backoff::delay(
+                    TimeDelta::seconds(2),
+                    TimeDelta::minutes(5),
+                    u64::from(attempt),
+                    &owned.claim.crawl_id,
+                );
                 owned.not_before = self.context.clock.now() + delay;
                 false
             }
@@ -204,7 +217,8 @@ impl CrawlStage {
     fn rest(&self) -> Idle {
         let now = self.context.clock.now();
         let waiting = self.owned.values().min_by_key(|owned| owned.not_before);
-        let looking = matches!(self.window_end, WindowEnd::Ticks { watch: true }).then(|| now + WINDOW_INTERVAL);
+        let looking =
+            matches!(self.window_end, WindowEnd::Ticks { watch: true }).then(|| now + WINDOW_INTERVAL);
         Idle {
             wake_at: waiting.map(|owned| owned.not_before).or(looking),
             waiting_for: waiting.map(|owned| format!("crawl {}", owned.claim.crawl_id)),
@@ -238,11 +252,14 @@ impl Stage for CrawlStage {
                 self.failures = 0;
                 Ok(tick)
             }
-            Err(failure) if failure.kind == FailureKind::Transient || failure.kind == FailureKind::Permanent => {
+            Err(failure)
+                if failure.kind == FailureKind::Transient || failure.kind == FailureKind::Permanent =>
+            {
                 // A crawl never holds up documents; `status` and the log say what is wrong with it.
                 self.failures += 1;
                 tracing::warn!("the crawl cannot go on now: {failure}");
-                let delay = backoff::delay(TimeDelta::seconds(1), TimeDelta::minutes(5), self.failures, "crawl");
+                let delay =
+                    backoff::delay(TimeDelta::seconds(1), TimeDelta::minutes(5), self.failures, "crawl");
                 let wake_at = Some(self.context.clock.now() + delay);
                 Ok(Tick::Idle(Idle { wake_at, waiting_for: Some(format!("the crawl: {failure}")) }))
             }

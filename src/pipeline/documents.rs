@@ -81,9 +81,9 @@ impl Pass<'_> {
         let mut reader = ArchiveReader::new(archive).map_err(archive_failure)?;
         while let Some(member) = reader.next_member().map_err(archive_failure)? {
             let (ordinal, size) = (member.ordinal(), member.size());
-            let expected = outcomes
-                .member(ordinal)
-                .ok_or_else(|| Failure::permanent(format!("the archive says nothing about its member {ordinal}")))?;
+            let expected = outcomes.member(ordinal).ok_or_else(|| {
+                Failure::permanent(format!("the archive says nothing about its member {ordinal}"))
+            })?;
             if size > LARGE_BYTES {
                 self.flush()?;
                 self.kept = None;

@@ -13,8 +13,8 @@ use sluicegate_state::Timestamp;
 use tempfile::SpooledTempFile;
 
 use crate::archive::{
-    ArchiveError, ArchiveWriter, EncodedMember, FORMAT_VERSION, Got as Said, Manifest, ManifestMember, MemberOutcome,
-    Outcomes, Spool, encode_member,
+    ArchiveError, ArchiveWriter, EncodedMember, FORMAT_VERSION, Got as Said, Manifest, ManifestMember,
+    MemberOutcome, Outcomes, Spool, encode_member,
 };
 use crate::effects;
 use crate::failure::{Failure, Outcome};
@@ -55,9 +55,11 @@ pub fn fetch(context: &Context, landing: &dyn ObjectStore, manifest: &Manifest) 
         .build()
         .map_err(|error| Failure::transient(format!("cannot start threads to fetch with: {error}")))?;
     let writer = ArchiveWriter::new(spool(&context.spool), manifest).map_err(spool_failure)?;
-    let mut fetcher = Fetcher { context, landing, writer, outcomes: Vec::with_capacity(manifest.members.len()) };
+    let mut fetcher =
+        Fetcher { context, landing, writer, outcomes: Vec::with_capacity(manifest.members.len()) };
     for chunk in chunks(&manifest.members) {
-        let read: Vec<Outcome<Small>> = pool.install(|| chunk.par_iter().map(|m| read_small(context, landing, m)).collect());
+        let read: Vec<Outcome<Small>> =
+            pool.install(|| chunk.par_iter().map(|m| read_small(context, landing, m)).collect());
         for (member, small) in chunk.iter().zip(read) {
             fetcher.take(member, small?)?;
         }
@@ -204,7 +206,9 @@ impl Fetcher<'_> {
                 let refusal = reading_failed(&member.key, &error)?;
                 Ok(refused_outcome(member, &refusal))
             }
-            Err(Broken::Writing(error)) => Err(Failure::transient(format!("cannot write to the spool: {error}"))),
+            Err(Broken::Writing(error)) => {
+                Err(Failure::transient(format!("cannot write to the spool: {error}")))
+            }
         }
     }
 

@@ -31,7 +31,9 @@ impl LedgerConnection {
             let mut warehouse = (self.context.open_warehouse)()?;
             check_identity(store, warehouse.as_mut())?;
             for job in self.context.jobs.values() {
-                warehouse.prepare(job.definition.schema()).map_err(|f| f.while_doing(format!("job {}", job.name)))?;
+                warehouse
+                    .prepare(job.definition.schema())
+                    .map_err(|f| f.while_doing(format!("job {}", job.name)))?;
             }
             self.open = Some(warehouse);
         }

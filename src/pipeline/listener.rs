@@ -80,7 +80,10 @@ impl Listener {
         }
         if poll.unsettled > 0 {
             let waiting_for = format!("{} file(s) in the landing that may still be growing", poll.unsettled);
-            return Ok(Tick::Idle(Idle { wake_at: Some(now + UNSETTLED_DELAY), waiting_for: Some(waiting_for) }));
+            return Ok(Tick::Idle(Idle {
+                wake_at: Some(now + UNSETTLED_DELAY),
+                waiting_for: Some(waiting_for),
+            }));
         }
         Ok(Tick::Idle(Idle { wake_at: self.watch.then(|| now + SCAN_INTERVAL), waiting_for: None }))
     }
@@ -100,7 +103,8 @@ impl Stage for Listener {
             Err(failure) if failure.kind == FailureKind::Transient => {
                 self.failures += 1;
                 tracing::warn!("the inbox cannot be read: {failure}");
-                let delay = backoff::delay(TimeDelta::seconds(1), TimeDelta::minutes(1), self.failures, "inbox");
+                let delay =
+                    backoff::delay(TimeDelta::seconds(1), TimeDelta::minutes(1), self.failures, "inbox");
                 let wake_at = Some(self.context.clock.now() + delay);
                 Ok(Tick::Idle(Idle { wake_at, waiting_for: Some(format!("the inbox: {failure}")) }))
             }

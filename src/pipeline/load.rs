@@ -6,10 +6,14 @@ use std::sync::Arc;
 use chrono::SecondsFormat;
 use sluicegate_state::{Batch, BatchEvent, BatchState, Stage as Step, Store, Timestamp};
 
-use crate::archive::{ArchiveReader, Got, Manifest, ManifestMember, MemberOutcome, Outcomes, object_key, read_outcomes};
+use crate::archive::{
+    ArchiveReader, Got, Manifest, ManifestMember, MemberOutcome, Outcomes, object_key, read_outcomes,
+};
 use crate::failure::{Failure, Outcome};
 use crate::job::Job;
-use crate::ports::warehouse::{BeginLoad, DocumentOutcome, LoadDocument, LoadRequest, LoadedTable, Verdict, Warehouse};
+use crate::ports::warehouse::{
+    BeginLoad, DocumentOutcome, LoadDocument, LoadRequest, LoadedTable, Verdict, Warehouse,
+};
 
 use super::archive::{fail, idle, read_archive};
 use super::context::Context;
@@ -93,7 +97,10 @@ impl LoadStage {
             None => {
                 let known = warehouse.loaded_batch(&batch.batch_id)?;
                 let known = known.ok_or_else(|| {
-                    Failure::transient(format!("the ledger has the key of {} and then has not", batch.batch_id))
+                    Failure::transient(format!(
+                        "the ledger has the key of {} and then has not",
+                        batch.batch_id
+                    ))
                 })?;
                 let cause = "found in the ledger: an earlier COMMIT was there first".to_owned();
                 Ok(Loaded { verdicts: known.verdicts, csvs: None, cause })
@@ -124,13 +131,15 @@ pub fn open_archived(context: &Context, batch: &Batch) -> Outcome<ArchivedBatch>
     let key = object_key(&batch.job, &batch.batch_id);
     let mut copy = match context.handover.archives.take(&batch.batch_id) {
         Some(copy) => copy,
-        None => read_archive(context, &key)?
-            .ok_or_else(|| Failure::permanent(format!("the archive object {key} is gone: put it back, then replay")))?,
+        None => read_archive(context, &key)?.ok_or_else(|| {
+            Failure::permanent(format!("the archive object {key} is gone: put it back, then replay"))
+        })?,
     };
     let what = |failure: Failure| failure.while_doing(&key);
     let outcomes = read_outcomes(&mut copy.file).map_err(archive_failure).map_err(what)?;
     copy.rewind().map_err(|error| Failure::transient(format!("cannot read the spool: {error}")))?;
-    let manifest = ArchiveReader::new(&mut copy.file).map_err(archive_failure).map_err(what)?.manifest().clone();
+    let manifest =
+        ArchiveReader::new(&mut copy.file).map_err(archive_failure).map_err(what)?.manifest().clone();
     if manifest.batch_id != batch.batch_id || manifest.job != batch.job {
         return Err(Failure::permanent(format!("{key} is the archive of batch {}", manifest.batch_id)));
     }
@@ -184,10 +193,12 @@ pub fn load_request(
     let mut documents = Vec::with_capacity(manifest.members.len());
     for (position, member) in manifest.members.iter().enumerate() {
         let outcome = archived.outcomes.member(member.ordinal);
-        let outcome =
-            outcome.filter(|_| member.ordinal as usize == position).ok_or_else(|| {
-                Failure::permanent(format!("the archive of {} says nothing about member {position}", batch.batch_id))
-            })?;
+        let outcome = outcome.filter(|_| member.ordinal as usize == position).ok_or_else(|| {
+            Failure::permanent(format!(
+                "the archive of {} says nothing about member {position}",
+                batch.batch_id
+            ))
+        })?;
         documents.push(load_document(job, archived, member, outcome));
     }
     Ok(LoadRequest {
@@ -247,20 +258,32 @@ fn unread(
             DocumentOutcome::Superseded,
             "overwritten before it was read; what was there instead is a document of its own".to_owned(),
         ),
-        Got::Forbidden | Got::Deferred => {
-            (DocumentOutcome::Deferred, outcome.message.clone().unwrap_or_else(|| "could not be read".to_owned()))
-        }
+        Got::Forbidden | Got::Deferred => (
+            DocumentOutcome::Deferred,
+            outcome.message.clone().unwrap_or_else(|| "could not be read".to_owned()),
+        ),
     };
     Some((word, reason))
 }
 
-fn gone(member: &ManifestMember, outcome: &MemberOutcome, fetched_at: Option<Timestamp>) -> (DocumentOutcome, String) {
+fn gone(
+    member: &ManifestMember,
+    outcome: &MemberOutcome,
+    fetched_at: Option<Timestamp>,
+) -> (DocumentOutcome, String) {
     let landed = outcome.landed_at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let how = if outcome.got == Got::DeleteMarker { "deleted" } else { "gone" };
-    let expired = member.expires_at.zip(fetched_at).is_some_and(|(expires_at, fetched_at)| expires_at <= fetched_at);
+    let expired =
+        member.expires_at.zip(fetched_at).is_some_and(|(expires_at, fetched_at)| expires_at <= fetched_at);
     if expired {
-        (DocumentOutcome::Expired, format!("it landed at {landed} and the lifecycle took it before it was read"))
+        (
+            DocumentOutcome::Expired,
+            format!("it landed at {landed} and the lifecycle took it before it was read"),
+        )
     } else {
-        (DocumentOutcome::Missing, format!("it was {how} from the landing before it was read; it landed at {landed}"))
+        (
+            DocumentOutcome::Missing,
+            format!("it was {how} from the landing before it was read; it landed at {landed}"),
+        )
     }
 }

@@ -42,7 +42,13 @@ impl PublishStage {
         let attempt = self.store.begin_attempt(&batch.batch_id, Step::Publish, &context.incarnation, now)?;
         match self.try_publish(batch) {
             Ok(cause) => {
-                self.store.complete_attempt(attempt, BatchEvent::Published, &cause, &[], context.clock.now())?;
+                self.store.complete_attempt(
+                    attempt,
+                    BatchEvent::Published,
+                    &cause,
+                    &[],
+                    context.clock.now(),
+                )?;
                 context.tally.add(|counts| counts.published += 1);
                 Ok(())
             }
@@ -60,7 +66,9 @@ impl PublishStage {
         })?;
         if loaded.published_at.is_some() {
             let nothing = loaded.rows == 0;
-            return Ok(if nothing { "no new rows, nothing to publish" } else { "published before" }.to_owned());
+            return Ok(
+                if nothing { "no new rows, nothing to publish" } else { "published before" }.to_owned()
+            );
         }
         let mut csvs = match self.context.handover.csvs.take(&batch.batch_id) {
             Some(csvs) => csvs,
@@ -98,14 +106,18 @@ impl Stage for PublishStage {
 /// that differs from what the COMMIT fixed parks the batch: there is never a second content (I5).
 fn rebuild(context: &Context, batch: &Batch, loaded: &LoadedBatch) -> Outcome<CsvCopies> {
     let definition = Definition::from_text(&loaded.definition_text).map_err(|error| {
-        Failure::permanent(format!("the definition {} in the ledger cannot be read: {error}", loaded.definition_hash))
+        Failure::permanent(format!(
+            "the definition {} in the ledger cannot be read: {error}",
+            loaded.definition_hash
+        ))
     })?;
     let job = context.job(&batch.job)?;
     let mut archived = open_archived(context, batch)?;
     let orders = source_orders(&load_request(context, &job, batch, &archived)?);
     let documents = ArchivedDocuments::new(&definition, &archived.outcomes, &mut archived.copy);
     let schema = definition.schema();
-    let (tables, csvs) = encode(&batch.batch_id, schema, &documents, &loaded.verdicts, &orders, &context.spool)?;
+    let (tables, csvs) =
+        encode(&batch.batch_id, schema, &documents, &loaded.verdicts, &orders, &context.spool)?;
     for (made, fixed) in tables.iter().zip(&loaded.tables) {
         if made != fixed {
             return Err(Failure::permanent(format!(
@@ -137,7 +149,8 @@ fn put(
 /// An object that is there already is ours from an attempt whose answer was lost, or it is a stranger's.
 fn verify(context: &Context, key: &str, sha256: &str) -> Outcome<()> {
     let fetched = context.curated.get(key)?;
-    let mut fetched = fetched.ok_or_else(|| Failure::transient(format!("the object {key} was there and is gone")))?;
+    let mut fetched =
+        fetched.ok_or_else(|| Failure::transient(format!("the object {key} was there and is gone")))?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 128 << 10];
     loop {

@@ -108,7 +108,10 @@ struct PanicGuard {
 impl Drop for PanicGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.bell.fail(Failure::permanent(format!("the {} stage found an invariant broken; see above", self.name)));
+            self.bell.fail(Failure::permanent(format!(
+                "the {} stage found an invariant broken; see above",
+                self.name
+            )));
         }
     }
 }

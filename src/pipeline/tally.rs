@@ -65,6 +65,8 @@ impl Counts {
 
     /// Whether a document ended in a way that a person should look at.
     pub fn needs_a_person(&self) -> bool {
-        DocumentOutcome::ALL.into_iter().any(|outcome| outcome.needs_a_person() && self.documents_with(outcome) > 0)
+        DocumentOutcome::ALL
+            .into_iter()
+            .any(|outcome| outcome.needs_a_person() && self.documents_with(outcome) > 0)
     }
 }

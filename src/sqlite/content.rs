@@ -88,7 +88,12 @@ impl<'s> Statements<'s> {
                     quoted(&table.name),
                     names.join(", ")
                 ),
-                select: format!("SELECT {} FROM {} WHERE {}", names.join(", "), quoted(&table.name), key.join(" AND ")),
+                select: format!(
+                    "SELECT {} FROM {} WHERE {}",
+                    names.join(", "),
+                    quoted(&table.name),
+                    key.join(" AND ")
+                ),
             }
         });
         Self { schema, tables: tables.collect() }
@@ -136,10 +141,10 @@ impl<'s> Statements<'s> {
         record: RecordView<'_>,
     ) -> rusqlite::Result<(Vec<Vec<String>>, Option<[String; 2]>)> {
         let parent = self.schema.parent();
-        let key = parent.key.iter().map(|&column| Bound {
-            kind: parent.columns[column].kind,
-            text: record.parent().value(column),
-        });
+        let key = parent
+            .key
+            .iter()
+            .map(|&column| Bound { kind: parent.columns[column].kind, text: record.parent().value(column) });
         let mut rows = Vec::new();
         let mut bookkeeping = None;
         let width = table.columns.len();
@@ -164,7 +169,9 @@ impl<'s> Statements<'s> {
             .iter()
             .zip(there.iter().zip(record.parent().values()))
             .filter(|(_, (there, here))| there != here)
-            .map(|(column, (there, here))| format!("{} is {} there and {} here", column.name, shown(there), shown(here)))
+            .map(|(column, (there, here))| {
+                format!("{} is {} there and {} here", column.name, shown(there), shown(here))
+            })
             .collect();
         for (index, table) in self.schema.tables.iter().enumerate().skip(1) {
             let mut here: Vec<Vec<String>> =

@@ -49,7 +49,8 @@ pub(super) fn claim(
     request: &CrawlRequest<'_>,
     now: Timestamp,
 ) -> Outcome<Option<CrawlClaim>> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failure)?;
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failure)?;
     let claim = match open_crawl(&transaction, request.job).map_err(failure)? {
         Some(open) => take_over(&transaction, request, &open, now)?,
         None => adopt(&transaction, request, now).map_err(failure)?,
@@ -65,7 +66,8 @@ fn take_over(
     open: &OpenCrawl,
     now: Timestamp,
 ) -> Outcome<Option<CrawlClaim>> {
-    let free = open.owner == request.owner || open.lease_until <= to_text(now) || (request.is_gone)(&open.owner);
+    let free =
+        open.owner == request.owner || open.lease_until <= to_text(now) || (request.is_gone)(&open.owner);
     if !free {
         return Ok(None);
     }
@@ -134,9 +136,16 @@ fn lost(crawl_id: &str) -> Failure {
     Failure::transient(format!("the crawl {crawl_id} has another owner now"))
 }
 
-pub(super) fn attempt(connection: &mut Connection, crawl_id: &str, owner: &str, now: Timestamp) -> Outcome<u32> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failure)?;
-    let number = begin_attempt(&transaction, crawl_id, owner, now).map_err(failure)?.ok_or_else(|| lost(crawl_id))?;
+pub(super) fn attempt(
+    connection: &mut Connection,
+    crawl_id: &str,
+    owner: &str,
+    now: Timestamp,
+) -> Outcome<u32> {
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failure)?;
+    let number =
+        begin_attempt(&transaction, crawl_id, owner, now).map_err(failure)?.ok_or_else(|| lost(crawl_id))?;
     transaction.commit().map_err(failure)?;
     Ok(number)
 }
@@ -177,7 +186,8 @@ pub(super) fn finish(
     end: &CrawlEnd,
     now: Timestamp,
 ) -> Outcome<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failure)?;
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failure)?;
     let (state, catalog_id, message) = match end {
         CrawlEnd::Succeeded { catalog_id } => ("succeeded", catalog_id.as_deref(), None),
         CrawlEnd::Failed { catalog_id, message } => ("failed", catalog_id.as_deref(), Some(message.as_str())),

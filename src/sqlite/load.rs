@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use sluicegate_state::Timestamp;
 use sluicegate_state::seam::Seam;
 use sluicegate_state::time::to_text;
-use sluicegate_state::Timestamp;
 
 use crate::effects;
 use crate::failure::Outcome;
 use crate::ports::warehouse::{
-    BeginLoad, DocumentEnd, DocumentOutcome, DocumentSource, DocumentVisitor, Flow, LoadDocument, LoadRequest,
-    LoadTransaction, LoadedTable, Verdict,
+    BeginLoad, DocumentEnd, DocumentOutcome, DocumentSource, DocumentVisitor, Flow, LoadDocument,
+    LoadRequest, LoadTransaction, LoadedTable, Verdict,
 };
 use crate::schema::Schema;
 use crate::transform::rows::RecordView;
@@ -68,7 +68,9 @@ impl SqliteLoad<'_> {
     /// Claims every document in the order of identity; the verdicts that are known without a look at the bytes.
     fn claim(&self) -> Outcome<BTreeMap<u32, Verdict>> {
         let mut documents: Vec<&LoadDocument> = self.request.documents.iter().collect();
-        documents.sort_by(|a, b| (&a.bucket, &a.key, &a.version, a.ordinal).cmp(&(&b.bucket, &b.key, &b.version, b.ordinal)));
+        documents.sort_by(|a, b| {
+            (&a.bucket, &a.key, &a.version, a.ordinal).cmp(&(&b.bucket, &b.key, &b.version, b.ordinal))
+        });
         let mut known = BTreeMap::new();
         for document in documents {
             if let Some(verdict) = self.claim_one(document).map_err(failure)? {
@@ -107,7 +109,13 @@ impl SqliteLoad<'_> {
                  WHERE key = ?1 AND job = ?2 AND bucket = ?3 AND etag = ?4 AND batch_id <> ?5 LIMIT 1",
             )?
             .query_row(
-                params![document.key, self.request.job, document.bucket, document.etag, self.request.batch_id],
+                params![
+                    document.key,
+                    self.request.job,
+                    document.bucket,
+                    document.etag,
+                    self.request.batch_id
+                ],
                 |row| row.get(0),
             )
             .optional()
@@ -293,7 +301,11 @@ impl LoadTransaction for SqliteLoad<'_> {
         source.visit(&mut visitor)?;
         let verdicts = visitor.verdicts;
         for document in &self.request.documents {
-            assert!(verdicts.contains_key(&document.ordinal), "every member has a verdict (I9): {}", document.ordinal);
+            assert!(
+                verdicts.contains_key(&document.ordinal),
+                "every member has a verdict (I9): {}",
+                document.ordinal
+            );
         }
         Ok(verdicts.into_values().collect())
     }
@@ -405,7 +417,10 @@ impl Inserter<'_> {
         let key = self.statements.record_key(record);
         let own = existing.source_order == self.document(ordinal).source_order;
         let (outcome, reason) = if own {
-            (DocumentOutcome::Rejected, format!("the document holds {key} twice with different content: {difference}"))
+            (
+                DocumentOutcome::Rejected,
+                format!("the document holds {key} twice with different content: {difference}"),
+            )
         } else {
             let batch = &existing.batch_id;
             (
@@ -449,7 +464,14 @@ impl Inserter<'_> {
         Ok(())
     }
 
-    fn decide(&mut self, ordinal: u32, outcome: DocumentOutcome, reason: String, rows: u64, refused: Vec<u64>) {
+    fn decide(
+        &mut self,
+        ordinal: u32,
+        outcome: DocumentOutcome,
+        reason: String,
+        rows: u64,
+        refused: Vec<u64>,
+    ) {
         self.verdicts.insert(ordinal, Verdict { ordinal, outcome, reason, rows, refused });
     }
 
@@ -484,8 +506,12 @@ impl DocumentVisitor for Inserter<'_> {
             Ok(()) => {}
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
                 let reason = format!("the database refuses this record: {error}");
-                let note =
-                    Note { line: Some(record.line), place: None, reason, text: self.statements.record_key(record) };
+                let note = Note {
+                    line: Some(record.line),
+                    place: None,
+                    reason,
+                    text: self.statements.record_key(record),
+                };
                 self.current.decided = Some((DocumentOutcome::Rejected, note));
             }
             Err(error) => return Err(failure(error)),

@@ -18,10 +18,14 @@ use crate::failure::{Failure, Outcome};
 
 /// What an error of SQLite means for the pipeline.
 fn failure(error: rusqlite::Error) -> Failure {
-    use ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, ReadOnly, SystemIoFailure};
+    use ErrorCode::{
+        CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, ReadOnly, SystemIoFailure,
+    };
     let transient = matches!(
         error.sqlite_error_code(),
-        Some(DatabaseBusy | DatabaseLocked | DiskFull | SystemIoFailure | ReadOnly | CannotOpen | OutOfMemory)
+        Some(
+            DatabaseBusy | DatabaseLocked | DiskFull | SystemIoFailure | ReadOnly | CannotOpen | OutOfMemory
+        )
     );
     let message = format!("the warehouse answered: {error}");
     if transient { Failure::transient(message) } else { Failure::permanent(message) }
@@ -33,9 +37,9 @@ fn seconds_text(at: Timestamp) -> String {
 }
 
 fn parse_time(text: &str) -> Outcome<Timestamp> {
-    DateTime::parse_from_rfc3339(text)
-        .map(|time| time.with_timezone(&Utc))
-        .map_err(|error| Failure::permanent(format!("the ledger holds {text:?} where a time belongs: {error}")))
+    DateTime::parse_from_rfc3339(text).map(|time| time.with_timezone(&Utc)).map_err(|error| {
+        Failure::permanent(format!("the ledger holds {text:?} where a time belongs: {error}"))
+    })
 }
 
 /// A double-quoted SQL name. Names come from the job definition, which allows `[a-z0-9_]` alone.

@@ -7,8 +7,8 @@ use rusqlite::Connection;
 use crate::ports::warehouse::{DocumentRow, VerdictRow};
 
 pub(super) fn outcome_counts(connection: &Connection, job: &str) -> rusqlite::Result<BTreeMap<String, u64>> {
-    let mut statement =
-        connection.prepare("SELECT outcome, count(*) FROM sluicegate_document WHERE job = ?1 GROUP BY outcome")?;
+    let mut statement = connection
+        .prepare("SELECT outcome, count(*) FROM sluicegate_document WHERE job = ?1 GROUP BY outcome")?;
     let rows = statement.query_map([job], |row| Ok((row.get(0)?, row.get(1)?)))?;
     rows.collect()
 }

@@ -71,18 +71,28 @@ fn differences(table: &Table, found: &[Described]) -> Vec<String> {
         match found.get(position) {
             Some(other) if other.name == column.name => {
                 if !other.sql_type.eq_ignore_ascii_case(&column.sql_type) {
-                    list.push(format!("column {} is {} there, {} in the job", column.name, other.sql_type, column.sql_type));
+                    list.push(format!(
+                        "column {} is {} there, {} in the job",
+                        column.name, other.sql_type, column.sql_type
+                    ));
                 }
                 if other.key != column.key {
                     list.push(format!("column {} has another place in the primary key", column.name));
                 }
             }
-            Some(other) => list.push(format!("column {} is {} there, {} in the job", position + 1, other.name, column.name)),
+            Some(other) => list.push(format!(
+                "column {} is {} there, {} in the job",
+                position + 1,
+                other.name,
+                column.name
+            )),
             None => list.push(format!("column {} is not there", column.name)),
         }
     }
     let surplus = found.iter().skip(wanted.len()).filter(|column| column.required);
-    list.extend(surplus.map(|column| format!("column {} is required there and unknown to the job", column.name)));
+    list.extend(
+        surplus.map(|column| format!("column {} is required there and unknown to the job", column.name)),
+    );
     list
 }
 
@@ -97,7 +107,8 @@ pub(super) fn prepare(connection: &mut Connection, schema: &Schema) -> Outcome<(
             transaction.execute_batch(&create_statement(table)).map_err(failure)?;
         } else {
             let list = differences(table, &found);
-            found_differences.extend(list.into_iter().map(|difference| format!("{}: {difference}", table.name)));
+            found_differences
+                .extend(list.into_iter().map(|difference| format!("{}: {difference}", table.name)));
         }
     }
     if !found_differences.is_empty() {

@@ -43,8 +43,9 @@ impl SqliteWarehouse {
     /// Transient where the file cannot be opened now; permanent where it was made by a newer Sluicegate.
     pub fn open(path: &Path, ledger_id: &str, clock: Arc<dyn Clock>, seam: Seam) -> Outcome<Self> {
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            std::fs::create_dir_all(parent)
-                .map_err(|e| Failure::transient(format!("cannot make the folder {}: {e}", parent.display())))?;
+            std::fs::create_dir_all(parent).map_err(|e| {
+                Failure::transient(format!("cannot make the folder {}: {e}", parent.display()))
+            })?;
         }
         let what = || format!("cannot open the warehouse {}", path.display());
         let mut connection = Connection::open(path).map_err(|e| failure(e).while_doing(what()))?;
@@ -66,8 +67,10 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 
 /// One transaction, so that two processes may start on an empty file.
 fn migrate(connection: &mut Connection, ledger_id: &str, now: Timestamp) -> Outcome<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failure)?;
-    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failure)?;
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failure)?;
+    let version: i64 =
+        transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failure)?;
     let known = MIGRATIONS.len() as i64;
     if version > known {
         return Err(Failure::permanent(format!(
@@ -97,9 +100,11 @@ impl Warehouse for SqliteWarehouse {
             let id = self.connection.query_row("SELECT id FROM sluicegate_ledger", [], |row| row.get(0))?;
             let newest_batch = self
                 .connection
-                .query_row("SELECT batch_id FROM sluicegate_batch ORDER BY load_number DESC LIMIT 1", [], |row| {
-                    row.get(0)
-                })
+                .query_row(
+                    "SELECT batch_id FROM sluicegate_batch ORDER BY load_number DESC LIMIT 1",
+                    [],
+                    |row| row.get(0),
+                )
                 .optional()?;
             Ok(LedgerIdentity { id, newest_batch })
         };
@@ -108,7 +113,11 @@ impl Warehouse for SqliteWarehouse {
 
     fn knows_batch(&mut self, batch_id: &str) -> Outcome<bool> {
         self.connection
-            .query_row("SELECT EXISTS (SELECT 1 FROM sluicegate_batch WHERE batch_id = ?1)", [batch_id], |row| row.get(0))
+            .query_row(
+                "SELECT EXISTS (SELECT 1 FROM sluicegate_batch WHERE batch_id = ?1)",
+                [batch_id],
+                |row| row.get(0),
+            )
             .map_err(failure)
     }
 
@@ -184,7 +193,10 @@ impl Warehouse for SqliteWarehouse {
 }
 
 /// The columns of a batch that its COMMIT fixed, before its tables and verdicts are added.
-fn loaded_head(connection: &Connection, batch_id: &str) -> rusqlite::Result<Option<(LoadedBatch, Option<String>)>> {
+fn loaded_head(
+    connection: &Connection,
+    batch_id: &str,
+) -> rusqlite::Result<Option<(LoadedBatch, Option<String>)>> {
     connection
         .query_row(
             "SELECT b.definition_hash, d.text, b.rows, b.published_at
@@ -223,8 +235,9 @@ fn loaded_tables(connection: &Connection, batch_id: &str) -> rusqlite::Result<Ve
     )?;
     let rows = statement.query_map([batch_id], |row| {
         let sums: String = row.get(4)?;
-        let sums = serde_json::from_str(&sums)
-            .map_err(|e| rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Text, Box::new(e)))?;
+        let sums = serde_json::from_str(&sums).map_err(|e| {
+            rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Text, Box::new(e))
+        })?;
         let totals =
             Totals { rows: row.get(1)?, bytes: row.get(2)?, sha256: row.get(3)?, sums, digest: row.get(5)? };
         Ok(LoadedTable { table: row.get(0)?, totals, csv_key: row.get(6)? })
@@ -234,19 +247,25 @@ fn loaded_tables(connection: &Connection, batch_id: &str) -> rusqlite::Result<Ve
 
 fn loaded_verdicts(connection: &Connection, batch_id: &str) -> rusqlite::Result<Vec<Verdict>> {
     let mut refused: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
-    let mut statement = connection
-        .prepare("SELECT ordinal, record FROM sluicegate_refused WHERE batch_id = ?1 ORDER BY ordinal, record")?;
+    let mut statement = connection.prepare(
+        "SELECT ordinal, record FROM sluicegate_refused WHERE batch_id = ?1 ORDER BY ordinal, record",
+    )?;
     let mut cursor = statement.query([batch_id])?;
     while let Some(row) = cursor.next()? {
         refused.entry(row.get(0)?).or_default().push(row.get(1)?);
     }
-    let mut statement = connection
-        .prepare("SELECT ordinal, outcome, reason, rows FROM sluicegate_verdict WHERE batch_id = ?1 ORDER BY ordinal")?;
+    let mut statement = connection.prepare(
+        "SELECT ordinal, outcome, reason, rows FROM sluicegate_verdict WHERE batch_id = ?1 ORDER BY ordinal",
+    )?;
     let rows = statement.query_map([batch_id], |row| {
         let ordinal = row.get(0)?;
         let word: String = row.get(1)?;
         let outcome = DocumentOutcome::from_word(&word).ok_or_else(|| {
-            rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, format!("{word:?}").into())
+            rusqlite::Error::FromSqlConversionFailure(
+                1,
+                rusqlite::types::Type::Text,
+                format!("{word:?}").into(),
+            )
         })?;
         let refused = refused.remove(&ordinal).unwrap_or_default();
         Ok(Verdict { ordinal, outcome, reason: row.get(2)?, rows: row.get(3)?, refused })

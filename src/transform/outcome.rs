@@ -27,6 +27,12 @@ pub struct Warning {
     pub reason: String,
 }
 
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line {}: {}", self.line, self.reason)
+    }
+}
+
 /// Why a document cannot be read as the job says. No text in it holds a control character, so any store takes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reject {

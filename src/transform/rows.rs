@@ -25,7 +25,8 @@ impl Rows {
     /// Appends one value; a row is whole after `width` of them.
     pub fn push_value(&mut self, value: &str) {
         self.text.push_str(value);
-        let end = u32::try_from(self.text.len()).expect("the caller bounds the text of one buffer far below 4 GiB");
+        let end =
+            u32::try_from(self.text.len()).expect("the caller bounds the text of one buffer far below 4 GiB");
         self.ends.push(end);
     }
 

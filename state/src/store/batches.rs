@@ -68,7 +68,9 @@ impl Store {
     /// The deferred document that is tried again first: its key and when.
     pub fn next_deferred(&self) -> Result<Option<(String, Timestamp)>, StateError> {
         let mut statement = self.connection.prepare_cached(NEXT_DEFERRED)?;
-        let found = statement.query_row([], |row| Ok((row.get(0)?, optional_time(row, "next_try_at")?))).optional()?;
+        let found = statement
+            .query_row([], |row| Ok((row.get(0)?, optional_time(row, "next_try_at")?)))
+            .optional()?;
         Ok(found.and_then(|(key, at)| Some((key, at?))))
     }
 

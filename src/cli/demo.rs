@@ -1,0 +1,100 @@
+//! `demo`: the whole pipeline on embedded parts in `var/demo`, from invoice files to a query's answer.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::config::{self, Config};
+use crate::ports::clock::SystemClock;
+
+use super::args::{DrainOptions, Flags, Format};
+use super::assemble;
+use super::demo_files::{DemoFile, demo_files};
+use super::drain::{Drained, drain_config};
+use super::exit::{Exit, Stop};
+use super::output::{Sheet, print};
+use super::query::table;
+
+const ROOT: &str = "var/demo";
+/// Says that the folder is the demo's own and may be emptied.
+const MARK: &str = ".sluicegate-demo";
+
+const QUESTION: &str = "SELECT i.customer_id, count(DISTINCT i.invoice_id) AS invoices, count(*) AS items, \
+                        sum(l.price) AS price, sum(l.tax) AS tax \
+                        FROM invoices i JOIN invoice_items l USING (customer_id, invoice_id) \
+                        GROUP BY i.customer_id ORDER BY price DESC";
+
+/// `sluicegate demo`.
+pub(super) fn demo(flags: &Flags) -> Result<Exit, Stop> {
+    let root = Path::new(ROOT);
+    empty(root)?;
+    let config = config::demo(root);
+    let files = demo_files();
+    land(&root.join("landing"), &files)?;
+    let tell = |text: &str| if flags.output == Format::Table { print(text) } else { Ok(()) };
+    tell(&format!("{} files landed in {ROOT}/landing\n\n$ sluicegate drain --crawl\n", files.len()))?;
+    let options = DrainOptions { watch: false, crawl: true, patience: Duration::from_secs(60) };
+    let summary = match drain_config(&config, &options, true)? {
+        Drained::Done(summary) => summary,
+        Drained::HeldBy(holder) => return Err(Stop::failed(format!("another demo is running: {holder}"))),
+    };
+    if flags.output == Format::Json {
+        summary.show(flags)?;
+        return Ok(Exit::Fine);
+    }
+    print(&summary.text())?;
+    print(&outcomes(&config, &files)?)?;
+    print(&format!("\n$ sluicegate query \"{QUESTION}\"\n"))?;
+    let answer = assemble::query_engine(&config)?.query(QUESTION)?;
+    print(&table(&answer))?;
+    Ok(Exit::Fine)
+}
+
+/// Empties a folder that an earlier demo made; a stranger's is left alone.
+fn empty(root: &Path) -> Result<(), Stop> {
+    let failed = |what: &str, error: std::io::Error| {
+        Stop::failed(format!("cannot {what} {}: {error}", root.display()))
+    };
+    if root.exists() {
+        if !root.join(MARK).exists() {
+            return Err(Stop::failed(format!(
+                "{} was not made by the demo, so it is not emptied: move it away, or run the demo in another folder",
+                root.display()
+            )));
+        }
+        std::fs::remove_dir_all(root).map_err(|error| failed("empty", error))?;
+    }
+    std::fs::create_dir_all(root).map_err(|error| failed("make", error))?;
+    std::fs::write(root.join(MARK), "made by sluicegate demo, and emptied by the next one\n")
+        .map_err(|error| failed("write to", error))
+}
+
+/// The files land one after the other, a minute apart, some time ago.
+fn land(landing: &Path, files: &[DemoFile]) -> Result<(), Stop> {
+    let write = |index: usize, file: &DemoFile| {
+        let path = landing.join(file.name);
+        std::fs::create_dir_all(path.parent().unwrap_or(landing))?;
+        std::fs::write(&path, &file.bytes)?;
+        let age = Duration::from_secs(60 * (files.len() - index) as u64);
+        std::fs::File::options().write(true).open(&path)?.set_modified(SystemTime::now() - age)
+    };
+    files.iter().enumerate().try_for_each(|(index, file)| {
+        write(index, file).map_err(|error| Stop::failed(format!("cannot land {}: {error}", file.name)))
+    })
+}
+
+fn outcomes(config: &Config, files: &[DemoFile]) -> Result<String, Stop> {
+    let warehouse = assemble::existing_warehouse(config, Arc::new(SystemClock))?;
+    let mut warehouse = warehouse.ok_or_else(|| Stop::failed("the demo made no warehouse"))?;
+    let mut sheet = Sheet::new(&["document", "outcome", "#rows", "reason"]);
+    for file in files {
+        for document in warehouse.documents_by_key(file.name)? {
+            let reason = document
+                .reason
+                .replace(&document.batch_id, "this one")
+                .replace("batch this one", "this batch");
+            sheet.row([document.key, document.outcome, document.rows.to_string(), reason]);
+        }
+    }
+    Ok(format!("\n{}", sheet.text()))
+}
