@@ -1,0 +1,9 @@
+//! End to end: the built binary at work in a folder with the shipped configuration. Whatever it leaves behind is held
+//! against an oracle that shares no code with it.
+
+mod checker;
+mod corpus;
+mod oracle;
+mod support;
+
+mod bulk;
