@@ -6,4 +6,7 @@ mod corpus;
 mod oracle;
 mod support;
 
+mod arriving;
 mod bulk;
+mod configuration;
+mod processes;

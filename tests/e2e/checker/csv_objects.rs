@@ -22,7 +22,8 @@ struct Fixed {
 
 /// By key.
 fn fixed(warehouse: &Connection) -> BTreeMap<String, Fixed> {
-    let sql = "SELECT csv_key, table_name, batch_id, rows, sums, csv_bytes, csv_sha256 FROM sluicegate_batch_table
+    let sql =
+        "SELECT csv_key, table_name, batch_id, rows, sums, csv_bytes, csv_sha256 FROM sluicegate_batch_table
                WHERE csv_key IS NOT NULL";
     let mut statement = warehouse.prepare(sql).unwrap();
     let rows = statement.query_map([], |row| {

@@ -49,11 +49,7 @@ fn texts(row: &Row<'_>, width: usize) -> rusqlite::Result<Texts> {
     (0..width).map(text).collect()
 }
 
-pub(super) fn check(
-    warehouse: &Connection,
-    documents: &BTreeMap<String, DocumentRow>,
-    expected: &Expected,
-) {
+pub(super) fn check(warehouse: &Connection, documents: &BTreeMap<String, DocumentRow>, expected: &Expected) {
     let mut invoices: Vec<Texts> = Vec::new();
     let mut items: Vec<Texts> = Vec::new();
     for Held { rows: Rows { parent, items: lines }, document } in expected.invoices.values() {

@@ -85,7 +85,8 @@ fn sums(invoice: &Invoice, amount: Cents, sgst: Cents, total: Cents) -> Vec<u8> 
     let [amount, sgst, total] = [right[0] + amount, right[1] + sgst, right[2] + total].map(money);
     let mut text = invoice.text();
     for (label, value) in [("Amount:", amount), ("SGST:", sgst), ("Total:", total)] {
-        let line = text.lines().find(|line| line.starts_with(label)).expect("every invoice has it").to_owned();
+        let line =
+            text.lines().find(|line| line.starts_with(label)).expect("every invoice has it").to_owned();
         text = text.replacen(&line, &format!("{label} {value}"), 1);
     }
     text.into_bytes()

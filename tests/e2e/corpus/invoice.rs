@@ -114,7 +114,8 @@ impl Invoice {
             dated: (2015 + random.below(12) as u32, 1 + random.below(12) as u32, 1 + random.below(28) as u32),
             from: (*random.pick(&PARTIES)).to_owned(),
             to: (*random.pick(&PARTIES)).to_owned(),
-            in_words: (!random.one_in(5)).then(|| format!("as agreed, “{}” rupees: only", random.below(9_999))),
+            in_words: (!random.one_in(5))
+                .then(|| format!("as agreed, “{}” rupees: only", random.below(9_999))),
         }
     }
 

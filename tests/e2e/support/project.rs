@@ -35,7 +35,8 @@ impl Project {
     pub(crate) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         let output = tempfile::tempdir().unwrap();
-        let project = Self { root, output, runs: AtomicU64::new(0), batch_documents: 1_000, variables: Vec::new() };
+        let project =
+            Self { root, output, runs: AtomicU64::new(0), batch_documents: 1_000, variables: Vec::new() };
         fs::create_dir_all(project.path("jobs")).unwrap();
         fs::create_dir_all(project.landing()).unwrap();
         fs::write(project.path("sluicegate.toml"), SHIPPED_SETTINGS).unwrap();
@@ -148,7 +149,8 @@ impl Project {
     /// Outcome and reason of each version of a document, the newest last.
     pub(crate) fn outcomes(&self, key: &str) -> Vec<(String, String)> {
         let Some(warehouse) = self.warehouse() else { return Vec::new() };
-        let sql = "SELECT outcome, reason FROM sluicegate_document WHERE key = ?1 ORDER BY landed_at, outcome";
+        let sql =
+            "SELECT outcome, reason FROM sluicegate_document WHERE key = ?1 ORDER BY landed_at, outcome";
         // Before its first migration the warehouse has no such table.
         let Ok(mut statement) = warehouse.prepare(sql) else { return Vec::new() };
         let rows = statement.query_map([key], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
