@@ -67,7 +67,7 @@ fn a_growing_file_is_taken_once_and_whole() {
 
 #[test]
 fn a_file_renamed_into_place_is_taken_once_and_a_newer_one_over_it_too() {
-    let project = Project::new();
+    let project = Project::sealing_soon();
     let place = |invoice: &Invoice| {
         let hidden = project.landing().join("invoice.txt.part");
         fs::write(&hidden, invoice.text()).unwrap();

@@ -29,7 +29,7 @@ fn refused(project: &Project, told: &[&str]) {
 #[test]
 fn mistakes_name_file_line_and_key() {
     let cases = [
-        ("sluicegate.toml", "[pipeline]", "[pipeline]\nbogus = 1", "sluicegate.toml:33: unknown key `bogus`"),
+        ("sluicegate.toml", "[pipeline]", "[pipeline]\nbogus = 1", "sluicegate.toml:32: unknown key `bogus`"),
         ("sluicegate.toml", "archive = \"", "archives = \"", "sluicegate.toml:13: unknown key `archives`"),
         (
             "jobs/invoices.toml",
@@ -44,7 +44,7 @@ fn mistakes_name_file_line_and_key() {
             "jobs/invoices.toml:19: unknown key `bogus`",
         ),
         ("jobs/invoices.toml", r"'\.txt(\.gz)?$'", r"'(\.txt'", "jobs/invoices.toml:8: key `keys`"),
-        ("jobs/invoices.toml", "(?<line>", "(?<line", "jobs/invoices.toml:62: key `row`"),
+        ("jobs/invoices.toml", "(?<line>", "(?<line", "jobs/invoices.toml:61: key `row`"),
         (
             "jobs/invoices.toml",
             ":-var/landing}",

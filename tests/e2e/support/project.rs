@@ -52,6 +52,13 @@ impl Project {
         project
     }
 
+    /// The same with batches that are sealed after a second, for tests that watch.
+    pub(crate) fn sealing_soon() -> Self {
+        let project = Self::new();
+        project.edit("jobs/invoices.toml", "seconds = 5\n", "seconds = 1\n");
+        project
+    }
+
     /// How many documents a batch may have.
     pub(crate) fn batch_documents(&self) -> u64 {
         self.batch_documents
