@@ -10,7 +10,7 @@ use sluicegate_state::seam::Seam;
 use crate::config::Config;
 use crate::folder::LOCAL_BUCKET;
 use crate::job::Job;
-use crate::pipeline::ledger::check_identity;
+use crate::pipeline::ledger::{LEDGER_ID, check_identity};
 use crate::ports::clock::{Clock, SystemClock};
 use crate::ports::warehouse::Warehouse;
 
@@ -186,6 +186,14 @@ fn ledger(config: &Config, warehouse: &mut dyn Warehouse) -> Finding {
         Ok(store) => store,
         Err(error) => return finding(Level::Wrong, "ledger", error.to_string(), "see the message"),
     };
+    // A look must not decide which ledger this state belongs to; its first drain does.
+    match store.meta(LEDGER_ID) {
+        Ok(Some(_)) => {}
+        Ok(None) => {
+            return finding(Level::Ok, "ledger", "not met yet; the first drain binds this state to it", "");
+        }
+        Err(error) => return finding(Level::Wrong, "ledger", error.to_string(), "see the message"),
+    }
     match check_identity(&mut store, warehouse) {
         Ok(()) => finding(Level::Ok, "ledger", "the one this state belongs to", ""),
         Err(failure) => finding(Level::Wrong, "ledger", failure.message, "see the message"),

@@ -10,7 +10,8 @@ use crate::ports::warehouse::Warehouse;
 
 use super::context::Context;
 
-const LEDGER_ID: &str = "ledger.id";
+/// Under this name the state remembers the ledger that it belongs to.
+pub const LEDGER_ID: &str = "ledger.id";
 const NEWEST_LOAD: &str = "ledger.newest_load";
 
 /// A warehouse connection that opens itself.
