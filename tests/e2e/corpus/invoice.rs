@@ -49,6 +49,8 @@ const MONTHS: [&str; 12] = [
     "December",
 ];
 
+const DIGITS: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+
 /// Money in hundredths.
 pub(crate) type Cents = i64;
 
@@ -96,6 +98,16 @@ fn short_money(cents: Cents) -> String {
     }
 }
 
+/// A sum in words, long-winded as they are.
+fn in_words(sum: u64) -> String {
+    let digits: Vec<&str> =
+        sum.to_string().chars().map(|digit| DIGITS[digit as usize - '0' as usize]).collect();
+    format!(
+        "Space Rupees “{}”, as agreed with your office: payable within thirty days, and not a day later, only",
+        digits.join(" ")
+    )
+}
+
 impl Invoice {
     /// Invoice `number` of some customer.
     pub(crate) fn made_up(random: &mut Random, number: u64) -> Self {
@@ -114,8 +126,7 @@ impl Invoice {
             dated: (2015 + random.below(12) as u32, 1 + random.below(12) as u32, 1 + random.below(28) as u32),
             from: (*random.pick(&PARTIES)).to_owned(),
             to: (*random.pick(&PARTIES)).to_owned(),
-            in_words: (!random.one_in(5))
-                .then(|| format!("as agreed, “{}” rupees: only", random.below(9_999))),
+            in_words: (!random.one_in(5)).then(|| in_words(random.below(9_999))),
         }
     }
 

@@ -6,7 +6,7 @@ mod project;
 
 pub(crate) use landing::{Snapshot, files_under};
 pub(crate) use process::{Ended, Running};
-pub(crate) use project::{Project, shipped_job};
+pub(crate) use project::Project;
 
 use std::time::{Duration, Instant};
 

@@ -41,11 +41,6 @@ impl Running {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// What it has said on stderr so far.
-    pub(crate) fn stderr(&self) -> String {
-        fs::read_to_string(&self.stderr).unwrap()
-    }
-
     /// `kill -9`.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
@@ -89,7 +84,8 @@ impl Ended {
     /// Panics with all that is known unless the exit status is `code`.
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Self {
-        assert!(self.status.code() == Some(code), "expected exit status {code}: {self:#?}");
+        let words = &self.words;
+        assert!(self.status.code() == Some(code), "`{words}` has to exit with {code}: {self:#?}");
         self
     }
 

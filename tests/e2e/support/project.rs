@@ -16,11 +16,6 @@ use crate::corpus::Document;
 const SHIPPED_SETTINGS: &str = include_str!("../../../sluicegate.toml");
 const SHIPPED_JOB: &str = include_str!("../../../jobs/invoices.toml");
 
-/// The text of the shipped job file.
-pub(crate) fn shipped_job() -> &'static str {
-    SHIPPED_JOB
-}
-
 /// One installation of its own.
 pub(crate) struct Project {
     root: TempDir,
