@@ -106,7 +106,10 @@ pub(super) fn context(config: &Config, surroundings: Surroundings) -> Result<Con
 /// Removes what killed processes left half-written; only the drainer of a state folder does so.
 pub(super) fn clear_temporary(config: &Config) -> Result<(), Stop> {
     for location in [&config.settings.archive, &config.settings.curated] {
-        FolderStore::new(folder(location)?).clear_temporary()?;
+        // A place that cannot be used now holds up the stage that needs it, and no other.
+        if let Err(failure) = FolderStore::new(folder(location)?).clear_temporary() {
+            tracing::warn!("{failure}");
+        }
     }
     Ok(())
 }
