@@ -15,3 +15,4 @@ mod full;
 mod large;
 mod printing;
 mod processes;
+mod trouble;
