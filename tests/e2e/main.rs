@@ -8,6 +8,7 @@ mod support;
 
 mod arriving;
 mod bulk;
+mod canaries;
 mod configuration;
 mod crawls;
 mod demo;
