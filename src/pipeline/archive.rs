@@ -229,7 +229,7 @@ fn seal_request<'a>(job: &'a Job, context: &'a Context) -> SealRequest<'a> {
 }
 
 /// A notification of what lies at a key now, as the store itself describes it.
-fn found_now(job: &str, bucket: &str, info: &ObjectInfo) -> Notification {
+pub(super) fn found_now(job: &str, bucket: &str, info: &ObjectInfo) -> Notification {
     let version_id = match &info.version {
         VersionSource::Id(id) => Some(id.clone()),
         _ => None,
