@@ -1,7 +1,6 @@
 //! Opens the database, and brings its schema up to date.
 
-use std::fs::{DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
@@ -72,12 +71,12 @@ impl Store {
     }
 }
 
-/// Creates the folder for this user alone: the journal holds customers' keys.
+/// Creates the folder with the user's own mask: by default the landing lies in it too, where others drop files.
 pub(crate) fn create_folder(folder: &Path) -> Result<(), StateError> {
     if folder.is_dir() {
         return Ok(());
     }
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(StateError::io(folder))?;
+    std::fs::create_dir_all(folder).map_err(StateError::io(folder))?;
     // A power failure must not take the folder away with the first acknowledged notifications in it.
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(parent).and_then(|parent| parent.sync_all()).map_err(StateError::io(parent))
