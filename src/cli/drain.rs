@@ -36,7 +36,8 @@ pub(super) fn drain(flags: &Flags, options: &DrainOptions) -> Result<Exit, Stop>
     match drain_config(&config, options, true)? {
         Drained::Done(summary) => {
             summary.show(flags)?;
-            Ok(summary.exit())
+            // Whoever watches ends only because it was told to; `status` says what needs a person.
+            Ok(if options.watch { Exit::Fine } else { summary.exit() })
         }
         Drained::HeldBy(holder) => {
             eprintln!("sluicegate: this state folder is being drained already, by {holder}");
@@ -80,6 +81,7 @@ pub(super) fn drain_config(config: &Config, options: &DrainOptions, signals: boo
     let context = Arc::new(assemble::context(config, surroundings)?);
     let result = work(config, &context, session.store(), options, signals);
     let exit = match &result {
+        Ok(_) if options.watch => Exit::Fine,
         Ok(summary) => summary.exit(),
         Err(stop) => stop.exit,
     };

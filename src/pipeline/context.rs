@@ -43,7 +43,7 @@ pub struct Context {
     pub open_warehouse: Box<OpenWarehouse>,
     /// The state folder.
     pub state: PathBuf,
-    /// A folder for temporary files, emptied at start.
+    /// A folder for nameless temporary files, which any death removes.
     pub spool: PathBuf,
     /// GETs from the landing at a time.
     pub fetch_concurrency: usize,

@@ -64,8 +64,8 @@ impl LoadStage {
                 self.store.complete_attempt(attempt, BatchEvent::Loaded, &loaded.cause, &[], now)?;
                 context.tally.add_verdicts(&loaded.verdicts);
                 if let Some(csvs) = loaded.csvs {
-                    let bytes = csvs.iter().map(|(_, bytes)| bytes).sum();
-                    context.handover.csvs.put(&batch.batch_id, csvs, bytes);
+                    let sizes: Vec<u64> = csvs.iter().map(|(_, bytes)| *bytes).collect();
+                    context.handover.csvs.put(&batch.batch_id, csvs, &sizes);
                 }
                 Ok(())
             }
