@@ -13,14 +13,15 @@ mod process;
 mod run;
 mod workload;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use fault::{Kind, Strike};
 use run::{Report, run};
+use sluicegate_state::effects::{ATTEMPT_FAILED, BURY};
 
-/// Every how many moments the second death is tried by default.
+/// Every how many moments the first and the second death are tried by default.
 const SAMPLE: usize = 7;
 /// How long the sample may take.
 const SAMPLE_TIME: Duration = Duration::from_secs(15);
@@ -93,10 +94,9 @@ fn assert_all_struck(tried: &Tried, exceptions: &[(&str, &str)]) {
     }
 }
 
-const NOBODY_FAILS: (&str, &str) =
-    (sluicegate_state::effects::ATTEMPT_FAILED, "a death leaves nobody who could record a failure");
-const NOBODY_DIED: (&str, &str) =
-    (sluicegate_state::effects::BURY, "without an earlier death there is nobody to bury");
+/// What cannot occur in an advance, and why.
+const NOBODY_FAILS: (&str, &str) = (ATTEMPT_FAILED, "a death leaves nobody who could record a failure");
+const NOBODY_DIED: (&str, &str) = (BURY, "in the first life there is nobody to bury");
 
 #[test]
 fn a_process_dies_at_each_moment() {
@@ -107,12 +107,59 @@ fn a_process_dies_at_each_moment() {
 
 #[test]
 fn each_effect_fails_once() {
-    let tried = advance(Kind::FailsOnce, |_, _| ());
+    let mut recorded = BTreeMap::new();
+    let mut tried = advance(Kind::FailsOnce, |strike, report| {
+        // The effect after the one that failed: where it is the record of the failure, that is tried below.
+        if report.first_life.get(strike.moment) == Some(&ATTEMPT_FAILED) {
+            recorded.entry((report.first_life[strike.moment - 1], strike.after)).or_insert(strike);
+        }
+    });
     println!("{} points: one failure before and after each effect, without a restart", tried.points);
+    assert!(recorded.len() >= 10, "{recorded:?}");
+    for (strike, after) in recorded.values().flat_map(|strike| [(*strike, false), (*strike, true)]) {
+        let death = Strike { moment: strike.moment + 1, after, kind: Kind::Dies };
+        let report = run_like_the_calm_one(&[&[strike, death]]);
+        assert!(report.all_met);
+        tried.struck.extend(&report.struck);
+    }
+    println!("{} points: a process dies while it records a failure", 2 * recorded.len());
+    assert_all_struck(&tried, &[NOBODY_DIED]);
 }
 
 #[test]
 fn everything_fails_from_a_moment_on_until_a_restart() {
     let tried = advance(Kind::FailsFromThenOn, |_, _| ());
     println!("{} points: everything fails from each moment on until a restart", tried.points);
+    // A process that cannot even make itself known starts again, and buries what it left.
+    assert_all_struck(&tried, &[]);
+}
+
+#[test]
+fn a_process_dies_while_it_recovers_from_a_death() {
+    let full = std::env::var_os("SLUICEGATE_FULL").is_some_and(|value| value == "1");
+    let begin = Instant::now();
+    let (mut pairs, mut struck) = (0, BTreeSet::new());
+    let firsts = (1..=calm().first_life.len()).step_by(if full { 1 } else { SAMPLE });
+    for (number, moment) in firsts.enumerate() {
+        for [first, second] in [[true, false], [false, true], [false, false], [true, true]] {
+            // The sample takes one combination of before and after for each first death, in turn.
+            if !full && number % 4 != usize::from(first) + 2 * usize::from(second) {
+                continue;
+            }
+            let first = Strike { moment, after: first, kind: Kind::Dies };
+            for moment in (1..MOST_MOMENTS).step_by(if full { 1 } else { SAMPLE }) {
+                let second = Strike { moment, after: second, kind: Kind::Dies };
+                let report = run_like_the_calm_one(&[&[first], &[second]]);
+                if !report.all_met || !full && begin.elapsed() > SAMPLE_TIME {
+                    break;
+                }
+                pairs += 1;
+                struck.extend(report.struck);
+            }
+        }
+    }
+    println!("{pairs} pairs: a second death during the recovery from the first");
+    for after in [false, true] {
+        assert!(struck.contains(&(BURY, after)), "a second death while the dead are buried");
+    }
 }

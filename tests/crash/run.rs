@@ -22,8 +22,6 @@ pub(crate) struct Report {
     pub(crate) content: Vec<String>,
     /// The effects of the first life.
     pub(crate) first_life: Vec<&'static str>,
-    /// The effects of the second life, where there was one.
-    pub(crate) second_life: Vec<&'static str>,
     /// The effects that a fault met.
     pub(crate) struck: BTreeSet<(&'static str, bool)>,
     /// Whether every strike met its moment.
@@ -39,11 +37,9 @@ pub(crate) fn run(lives: &[&[Strike]]) -> Report {
     let mut history = History { world: &world, faults, life: 0, process: None };
     history.play();
     let content = oracle::examine(&world);
-    let effects = |life: usize| history.faults.get(life).map_or_else(Vec::new, |faults| faults.effects());
     Report {
         content,
-        first_life: effects(0),
-        second_life: effects(1),
+        first_life: history.faults[0].effects(),
         struck: history.faults.iter().flat_map(|faults| faults.struck()).collect(),
         all_met: history.faults.iter().all(|faults| faults.all_met()),
     }

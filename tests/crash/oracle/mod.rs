@@ -33,7 +33,8 @@ pub(crate) fn examine(world: &World) -> Vec<String> {
     archive::check(world, &ledger);
     crawls::check(&ledger, &catalog);
     journal::check(&journal, &ledger);
-    let batch_id = Regex::new("[0-9]{8}T[0-9]{6}Z-[0-9a-f]{16}").unwrap();
+    // A retry may let one batch grow and another shrink, so the place in the batch goes with the id.
+    let batch_id = Regex::new("[0-9]{8}T[0-9]{6}Z-[0-9a-f]{16}(/[0-9]{6})?").unwrap();
     let mut content: Vec<String> =
         content.into_iter().map(|line| batch_id.replace_all(&line, "BATCH").into_owned()).collect();
     content.sort();
