@@ -27,17 +27,17 @@ use super::exit::{Exit, Stop};
 use super::output::time;
 use super::progress::Progress;
 use super::session::{Session, host, load_config};
-use super::signals::stop_on_signal;
+use super::signals::{Asked, stop_on_signal};
 use super::summary::Summary;
 
 /// `sluicegate drain`.
 pub(super) fn drain(flags: &Flags, options: &DrainOptions) -> Result<Exit, Stop> {
+    let asked = stop_on_signal(if options.watch { Exit::Fine } else { Exit::Failed })?;
     let config = load_config(flags)?;
-    match drain_config(&config, options, true)? {
+    match drain_config(&config, options, &asked)? {
         Drained::Done(summary) => {
             summary.show(flags)?;
-            // Whoever watches ends only because it was told to; `status` says what needs a person.
-            Ok(if options.watch { Exit::Fine } else { summary.exit() })
+            Ok(end_of(options, &summary))
         }
         Drained::HeldBy(holder) => {
             eprintln!("sluicegate: this state folder is being drained already, by {holder}");
@@ -53,6 +53,11 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Stop> {
     drain(flags, &options)
 }
 
+/// Who watches ends only because somebody said so, and that is fine whatever documents it met before.
+fn end_of(options: &DrainOptions, summary: &Summary) -> Exit {
+    if options.watch { Exit::Fine } else { summary.exit() }
+}
+
 /// How a drain ended.
 pub(super) enum Drained {
     /// It did what could be done.
@@ -62,7 +67,7 @@ pub(super) enum Drained {
 }
 
 /// Drains what `config` describes.
-pub(super) fn drain_config(config: &Config, options: &DrainOptions, signals: bool) -> Result<Drained, Stop> {
+pub(super) fn drain_config(config: &Config, options: &DrainOptions, asked: &Asked) -> Result<Drained, Stop> {
     assemble::refuse_unsupported(config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let holder = format!("process {} on {} since {}", std::process::id(), host(), time(clock.now()));
@@ -79,10 +84,9 @@ pub(super) fn drain_config(config: &Config, options: &DrainOptions, signals: boo
         seal_at_once: !options.watch,
     };
     let context = Arc::new(assemble::context(config, surroundings)?);
-    let result = work(config, &context, session.store(), options, signals);
+    let result = work(config, &context, session.store(), options, asked);
     let exit = match &result {
-        Ok(_) if options.watch => Exit::Fine,
-        Ok(summary) => summary.exit(),
+        Ok(summary) => end_of(options, summary),
         Err(stop) => stop.exit,
     };
     session.end(exit)?;
@@ -94,27 +98,25 @@ fn work(
     context: &Arc<Context>,
     store: &mut Store,
     options: &DrainOptions,
-    signals: bool,
+    asked: &Asked,
 ) -> Result<Summary, Stop> {
     refuse_wrong_ledger(context, store)?;
     let mut waiting = Vec::new();
     let stages = stages(config, context, options.watch, &mut waiting)?;
     let bell = Arc::new(Bell::new(stages.len()));
-    let asked = signals
-        .then(|| stop_on_signal(bell.clone(), if options.watch { Exit::Fine } else { Exit::Failed }))
-        .transpose()?;
+    asked.stops(&bell);
     let progress = Progress::start(context.clone());
     let run = RunOptions { watch: options.watch, patience: options.patience };
     waiting.extend(scheduler::run(context, &bell, stages, run)?);
-    let stopped = asked.as_ref().is_some_and(|asked| asked.to_stop());
-    if stopped && !options.watch {
-        waiting.push("stopped by a signal".to_owned());
-    }
-    if options.crawl && !stopped {
+    if options.crawl && !asked.to_stop() {
         let catalogs = assemble::catalogs(config, &context.clock)?;
         let stage: Box<dyn Stage> = Box::new(CrawlStage::new(context.clone(), catalogs, WindowEnd::Now)?);
         let bell = Arc::new(Bell::new(1));
+        asked.stops(&bell);
         waiting.extend(scheduler::run(context, &bell, vec![stage], run)?);
+    }
+    if asked.to_stop() && !options.watch {
+        waiting.push("stopped by a signal".to_owned());
     }
     drop(progress);
     let mut failed = 0;

@@ -19,6 +19,7 @@ use super::signals::stop_on_signal;
 
 /// `sluicegate listen`.
 pub(super) fn listen(flags: &Flags) -> Result<Exit, Stop> {
+    let asked = stop_on_signal(Exit::Fine)?;
     let config = load_config(flags)?;
     assemble::refuse_unsupported(&config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -39,7 +40,7 @@ pub(super) fn listen(flags: &Flags) -> Result<Exit, Stop> {
         stages.push(Box::new(Listener::new(context.clone(), inbox, true)?));
     }
     let bell = Arc::new(Bell::new(stages.len()));
-    stop_on_signal(bell.clone(), Exit::Fine)?;
+    asked.stops(&bell);
     tell_the_manager(&[sd_notify::NotifyState::Ready]);
     let run = RunOptions { watch: true, patience: Duration::ZERO };
     let result = scheduler::run(&context, &bell, stages, run);

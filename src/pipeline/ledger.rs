@@ -10,6 +10,7 @@ use crate::ports::warehouse::{LedgerIdentity, Warehouse};
 
 use super::context::Context;
 
+/// Under this name the state remembers the ledger that it belongs to.
 const LEDGER_ID: &str = "ledger.id";
 const NEWEST_LOAD: &str = "ledger.newest_load";
 
