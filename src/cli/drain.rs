@@ -11,6 +11,7 @@ use crate::pipeline::archive::ArchiveStage;
 use crate::pipeline::bell::Bell;
 use crate::pipeline::context::Context;
 use crate::pipeline::crawl::{CrawlStage, WindowEnd};
+use crate::pipeline::fleet::FleetStage;
 use crate::pipeline::ledger::check_identity;
 use crate::pipeline::listener::Listener;
 use crate::pipeline::load::LoadStage;
@@ -74,7 +75,7 @@ pub(super) fn drain_config(config: &Config, options: &DrainOptions, asked: &Aske
         Ok(lock) => lock,
         Err(holder) => return Ok(Drained::HeldBy(holder)),
     };
-    assemble::clear_temporary(config)?;
+    assemble::prepare_folders(config)?;
     let mut session = Session::begin(config, Seam::default(), clock.clone())?;
     let surroundings = Surroundings {
         clock: clock.clone(),
@@ -163,6 +164,7 @@ fn stages(
     }
     waiting.extend(missing);
     let catalogs = assemble::catalogs(config, &context.clock)?;
+    stages.push(Box::new(FleetStage::new(context.clone(), watch)?));
     stages.push(Box::new(ArchiveStage::new(context.clone())?));
     stages.push(Box::new(LoadStage::new(context.clone())?));
     stages.push(Box::new(PublishStage::new(context.clone())?));

@@ -87,7 +87,7 @@ impl ArchiveStage {
             PutAnswer::Written => {
                 let FetchedBatch { copy, outcomes } = fetched;
                 let size = copy.size;
-                self.context.handover.archives.put(&batch.batch_id, copy, size);
+                self.context.handover.archives.put(&batch.batch_id, copy, &[size]);
                 Ok((outcomes, format!("archived as {key}, {size} bytes")))
             }
             PutAnswer::Exists => {
@@ -104,7 +104,7 @@ impl ArchiveStage {
         let outcomes = crate::archive::read_outcomes(&mut copy.file)
             .map_err(|error| Failure::permanent(format!("the archive of {}: {error}", batch.batch_id)))?;
         let size = copy.size;
-        self.context.handover.archives.put(&batch.batch_id, copy, size);
+        self.context.handover.archives.put(&batch.batch_id, copy, &[size]);
         Ok((outcomes, "the archive object was there already; adopted".to_owned()))
     }
 
@@ -229,7 +229,7 @@ fn seal_request<'a>(job: &'a Job, context: &'a Context) -> SealRequest<'a> {
 }
 
 /// A notification of what lies at a key now, as the store itself describes it.
-fn found_now(job: &str, bucket: &str, info: &ObjectInfo) -> Notification {
+pub(super) fn found_now(job: &str, bucket: &str, info: &ObjectInfo) -> Notification {
     let version_id = match &info.version {
         VersionSource::Id(id) => Some(id.clone()),
         _ => None,

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use sluicegate_state::Store;
 
 use crate::failure::{Failure, FailureKind, Outcome};
-use crate::ports::warehouse::Warehouse;
+use crate::ports::warehouse::{LedgerIdentity, Warehouse};
 
 use super::context::Context;
 
 /// Under this name the state remembers the ledger that it belongs to.
-pub const LEDGER_ID: &str = "ledger.id";
+const LEDGER_ID: &str = "ledger.id";
 const NEWEST_LOAD: &str = "ledger.newest_load";
 
 /// A warehouse connection that opens itself.
@@ -49,24 +49,29 @@ impl LedgerConnection {
 
 /// Refuses another database, or one that was restored to the past; remembers a ledger that is met for the first time.
 pub fn check_identity(store: &mut Store, warehouse: &mut dyn Warehouse) -> Outcome<()> {
+    let identity = compare_identity(store, warehouse)?;
+    if store.meta(LEDGER_ID)?.is_none() {
+        store.set_meta(LEDGER_ID, &identity.id)?;
+    }
+    Ok(())
+}
+
+/// The same, without remembering anything.
+pub fn compare_identity(store: &Store, warehouse: &mut dyn Warehouse) -> Outcome<LedgerIdentity> {
     let identity = warehouse.identity()?;
     let wrong = |message: String| Failure { kind: FailureKind::WrongLedger, message };
-    match store.meta(LEDGER_ID)? {
-        None => return Ok(store.set_meta(LEDGER_ID, &identity.id)?),
-        Some(known) if known != identity.id => {
-            return Err(wrong(format!(
-                "{} holds the ledger {}, and the state in {} belongs to the ledger {known}: give this state its own \
-                 warehouse, or that warehouse a state folder of its own",
-                warehouse.location(),
-                identity.id,
-                store.folder().display(),
-            )));
-        }
-        Some(_) => {}
+    if let Some(known) = store.meta(LEDGER_ID)?.filter(|known| *known != identity.id) {
+        return Err(wrong(format!(
+            "{} holds the ledger {}, and the state in {} belongs to the ledger {known}: give this state its own \
+             warehouse, or that warehouse a state folder of its own",
+            warehouse.location(),
+            identity.id,
+            store.folder().display(),
+        )));
     }
-    let Some(newest) = store.meta(NEWEST_LOAD)? else { return Ok(()) };
+    let Some(newest) = store.meta(NEWEST_LOAD)? else { return Ok(identity) };
     if warehouse.knows_batch(&newest)? {
-        return Ok(());
+        return Ok(identity);
     }
     Err(wrong(format!(
         "{} does not know batch {newest}, which was loaded into it: it was restored to the past. Restore a newer backup, \

@@ -8,7 +8,7 @@ use sluicegate_state::{Batch, BatchEvent, BatchState, Stage as Step, Store, Time
 
 use crate::archive::{Got, Manifest, ManifestMember, MemberOutcome, object_key};
 use crate::failure::{Failure, Outcome};
-use crate::job::Job;
+use crate::job::{Job, OnConflict};
 use crate::ports::warehouse::{
     BeginLoad, DocumentOutcome, LoadDocument, LoadRequest, LoadedTable, Verdict, Warehouse,
 };
@@ -64,8 +64,8 @@ impl LoadStage {
                 self.store.complete_attempt(attempt, BatchEvent::Loaded, &loaded.cause, &[], now)?;
                 context.tally.add_verdicts(&loaded.verdicts);
                 if let Some(csvs) = loaded.csvs {
-                    let bytes = csvs.iter().map(|(_, bytes)| bytes).sum();
-                    context.handover.csvs.put(&batch.batch_id, csvs, bytes);
+                    let sizes: Vec<u64> = csvs.iter().map(|(_, bytes)| *bytes).collect();
+                    context.handover.csvs.put(&batch.batch_id, csvs, &sizes);
                 }
                 Ok(())
             }
@@ -178,6 +178,7 @@ pub fn load_request(
         archive_key: object_key(&batch.job, &batch.batch_id),
         definition_hash: job.hash.clone(),
         definition_text: job.text.clone(),
+        replace: job.on_conflict == OnConflict::Replace,
         parents: manifest.parents.clone(),
         replay: manifest.replay,
         documents,

@@ -1,6 +1,6 @@
 //! The warehouse port over one SQLite file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,21 +12,21 @@ use sluicegate_state::time::to_text;
 
 use crate::curated::Totals;
 use crate::effects;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, FailureKind, Outcome};
 use crate::ports::clock::Clock;
 use crate::ports::warehouse::{
-    BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, DocumentOutcome, DocumentRow, LedgerIdentity,
-    LoadRequest, LoadedBatch, LoadedTable, Verdict, VerdictRow, Warehouse,
+    BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, DocumentOutcome, DocumentRow, KnownObject,
+    LedgerIdentity, LoadRequest, LoadedBatch, LoadedTable, UnpublishedLoad, Verdict, VerdictRow, Warehouse,
 };
 use crate::schema::Schema;
 
-use super::{crawl, failure, load, parse_time, story, target};
+use super::{crawl, failure, fleet, load, parse_time, story, target};
 
 /// In order; `PRAGMA user_version` says how many have been applied.
 const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/warehouse/sqlite/0001_ledger.sql")];
 
 /// How long to wait for another process's transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The embedded warehouse.
 pub struct SqliteWarehouse {
@@ -65,17 +65,25 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// One transaction, so that two processes may start on an empty file.
+fn schema_version(connection: &Connection) -> Outcome<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failure)
+}
+
+/// One transaction, so that two processes may start on an empty file; none where there is nothing to do, so that a
+/// command that only reads never waits for a load.
 fn migrate(connection: &mut Connection, ledger_id: &str, now: Timestamp) -> Outcome<()> {
+    if schema_version(connection)? == MIGRATIONS.len() as i64 {
+        return Ok(());
+    }
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failure)?;
-    let version: i64 =
-        transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failure)?;
+    let version = schema_version(&transaction)?;
     let known = MIGRATIONS.len() as i64;
     if version > known {
-        return Err(Failure::permanent(format!(
+        let message = format!(
             "its schema has version {version}, this program knows {known}: install the newer Sluicegate"
-        )));
+        );
+        return Err(Failure { kind: FailureKind::WrongLedger, message });
     }
     for (index, migration) in MIGRATIONS.iter().enumerate().skip(version as usize) {
         transaction.execute_batch(migration).map_err(failure)?;
@@ -145,6 +153,30 @@ impl Warehouse for SqliteWarehouse {
                 .map(drop)
                 .map_err(failure)
         })
+    }
+
+    fn heartbeat(&mut self, incarnation: &str, host: &str) -> Outcome<()> {
+        fleet::heartbeat(&self.connection, incarnation, host, self.clock.now()).map_err(failure)
+    }
+
+    fn live_incarnations(&mut self) -> Outcome<BTreeSet<String>> {
+        fleet::live_incarnations(&self.connection, self.clock.now()).map_err(failure)
+    }
+
+    fn claim_listing(&mut self, job: &str, owner: &str) -> Outcome<bool> {
+        fleet::claim_listing(&self.connection, job, owner, self.clock.now()).map_err(failure)
+    }
+
+    fn unpublished_loads(&mut self, job: &str) -> Outcome<Vec<UnpublishedLoad>> {
+        fleet::unpublished_loads(&self.connection, job).map_err(failure)
+    }
+
+    fn known_batches(&mut self, batch_ids: &[String]) -> Outcome<BTreeSet<String>> {
+        fleet::known_batches(&self.connection, batch_ids).map_err(failure)
+    }
+
+    fn known_objects(&mut self, job: &str, bucket: &str, objects: &[KnownObject<'_>]) -> Outcome<Vec<bool>> {
+        fleet::known_objects(&self.connection, job, bucket, objects).map_err(failure)
     }
 
     fn now(&mut self) -> Outcome<Timestamp> {
