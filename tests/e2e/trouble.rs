@@ -222,3 +222,57 @@ fn odd_names_and_times_are_names_and_times() {
     assert_eq!(project.ask("SELECT count(*) FROM invoices"), Some(held));
     project.drain(0);
 }
+
+/// The disk with the state is lost while originals wait in the archive, and the landing has emptied itself meanwhile.
+#[test]
+fn archived_originals_survive_the_loss_of_state_and_landing() {
+    let project = Project::with_batches_of(20).with("SLUICEGATE_STATE", "var/state");
+    let (expected, landed) = landed_strangers(&project, 56, 90);
+    let warehouse = project.path("var/warehouse.db");
+    fs::create_dir_all(&warehouse).unwrap();
+    stuck(&project, "warehouse");
+    fs::remove_dir(&warehouse).unwrap();
+    fs::remove_dir_all(project.path("var/state")).unwrap();
+    let away = project.path("taken by the lifecycle");
+    fs::rename(project.landing(), &away).unwrap();
+    fs::create_dir(project.landing()).unwrap();
+    drained(&project);
+    fs::remove_dir(project.landing()).unwrap();
+    fs::rename(&away, project.landing()).unwrap();
+    check(&project, &expected, &landed);
+    project.drain(0);
+    check(&project, &expected, &landed);
+}
+
+#[test]
+fn loaded_batches_are_published_after_the_loss_of_the_state() {
+    let project = Project::with_batches_of(20).with("SLUICEGATE_STATE", "var/state");
+    let (expected, landed) = landed_corpus(&project, 57, 60);
+    let curated = project.path("var/curated");
+    let blocked = Blocked::folder(&curated);
+    stuck(&project, "var/curated");
+    blocked.free();
+    fs::remove_dir_all(project.path("var/state")).unwrap();
+    drained(&project);
+    check(&project, &expected, &landed);
+    project.drain(0);
+    check(&project, &expected, &landed);
+}
+
+#[test]
+fn a_drain_that_loses_its_state_with_each_death_loads_everything_once() {
+    let mut random = Random::new(58);
+    let project = Project::with_batches_of(10).with("SLUICEGATE_STATE", "var/state");
+    let (expected, landed) = landed_strangers(&project, 58, 300);
+    for _ in 0..8 {
+        let drain = project.start(&["drain"]);
+        std::thread::sleep(Duration::from_millis(20 + random.below(250)));
+        drain.kill();
+        no_stranger_in_curated(&project);
+        fs::remove_dir_all(project.path("var/state")).unwrap();
+    }
+    drained(&project);
+    check(&project, &expected, &landed);
+    project.drain(0);
+    check(&project, &expected, &landed);
+}
