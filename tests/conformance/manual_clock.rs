@@ -19,12 +19,6 @@ impl ManualClock {
     pub(crate) fn advance(&self, by: TimeDelta) {
         *self.0.lock().unwrap() += by;
     }
-
-    /// Lets time pass until `at`; never back.
-    pub(crate) fn advance_to(&self, at: Timestamp) {
-        let mut now = self.0.lock().unwrap();
-        *now = (*now).max(at);
-    }
 }
 
 impl Clock for ManualClock {

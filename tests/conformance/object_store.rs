@@ -90,13 +90,19 @@ fn get_announced(place: &Place, info: &ObjectInfo) -> Result<Vec<u8>, Refusal> {
 }
 
 fn what_was_put_is_there_as_it_was(place: &Place) {
-    let large: Vec<u8> = (0..5_000_011_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    for (key, bytes) in [("empty", &b""[..]), ("one", b"\0"), ("text", "é\r\n".as_bytes()), ("large", &large)] {
+    let large: Vec<u8> =
+        (0..5_000_011_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    for (key, bytes) in [("empty", &b""[..]), ("one", b"\0"), ("text", "é\r\n".as_bytes()), ("large", &large)]
+    {
         assert_eq!(put(place, key, bytes), PutAnswer::Written, "{key}");
         let (info, found) = read(place.store.get(key).unwrap().unwrap());
         assert!(found == bytes, "{key}: {} bytes came back", found.len());
         assert_eq!((info.key.as_str(), info.size), (key, bytes.len() as u64));
-        assert_eq!(info.last_modified.trunc_subsecs(0), info.last_modified, "Last-Modified is in whole seconds");
+        assert_eq!(
+            info.last_modified.trunc_subsecs(0),
+            info.last_modified,
+            "Last-Modified is in whole seconds"
+        );
     }
 }
 

@@ -75,7 +75,10 @@ fn advance(kind: Kind, mut each: impl FnMut(Strike, &Report)) -> Tried {
             each(strike, &report);
         }
     }
-    assert!(tried.points >= 2 * calm().first_life.len(), "the advance went over every moment of the calm run");
+    assert!(
+        tried.points >= 2 * calm().first_life.len(),
+        "the advance went over every moment of the calm run"
+    );
     tried
 }
 

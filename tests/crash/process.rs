@@ -128,9 +128,9 @@ impl Process {
             if waiting.is_empty() {
                 return Ok(());
             }
-            let soon = self.clock.now() + TimeDelta::seconds(1);
             let wake_at = waiting.iter().filter_map(|idle| idle.wake_at).min();
-            self.clock.advance_to(wake_at.map_or(soon, |at| at.max(soon)));
+            let wait = wake_at.map_or(TimeDelta::zero(), |at| at - self.clock.now());
+            self.clock.advance(wait.max(TimeDelta::seconds(1)));
         }
         Err(Failure::transient("the pipeline does not become quiet"))
     }

@@ -72,8 +72,9 @@ impl History<'_> {
     }
 
     fn end_window(&self) {
-        let tick = job().window.next_tick(self.world.clock.now()).expect("windows go on for ever");
-        self.world.clock.advance_to(tick);
+        let now = self.world.clock.now();
+        let tick = job().window.next_tick(now).expect("windows go on for ever");
+        self.world.clock.advance(tick - now);
     }
 
     /// Works until the pipeline is quiet and does a step then, in as many lives as it takes.

@@ -38,11 +38,7 @@ pub(crate) struct Invoice {
 }
 
 impl Invoice {
-    fn new(
-        customer: &'static str,
-        number: &'static str,
-        items: &[(&'static str, u32, Option<u32>)],
-    ) -> Self {
+    fn new(customer: &'static str, number: &'static str, items: &[(&'static str, u32, Option<u32>)]) -> Self {
         Self { customer, number, items: items.to_vec() }
     }
 

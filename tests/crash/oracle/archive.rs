@@ -12,7 +12,8 @@ use crate::process::World;
 
 pub(super) fn check(world: &World, ledger: &Connection) {
     let mut expected = Vec::new();
-    for row in select(ledger, "SELECT batch_id, archive_key, job FROM sluicegate_batch ORDER BY archive_key") {
+    for row in select(ledger, "SELECT batch_id, archive_key, job FROM sluicegate_batch ORDER BY archive_key")
+    {
         let [batch_id, key, job] = row.try_into().expect("three columns");
         let date = format!("{}-{}-{}", &batch_id[..4], &batch_id[4..6], &batch_id[6..8]);
         assert_eq!(key, format!("{job}/dt={date}/{batch_id}.tar.zst"));

@@ -50,7 +50,8 @@ fn check_coverage(ledger: &Connection, catalog: &Connection) {
         assert!(time(&crawl[1]) >= time(&row[1]), "{row:?} was published after {crawl:?} began (I8)");
     }
     let registered = select(catalog, "SELECT table_name || '/dt=' || dt FROM partition ORDER BY 1");
-    let objects = "SELECT DISTINCT substr(csv_key, 1, instr(csv_key, '/dt=') + 13) FROM sluicegate_batch_table
+    let objects =
+        "SELECT DISTINCT substr(csv_key, 1, instr(csv_key, '/dt=') + 13) FROM sluicegate_batch_table
                    WHERE csv_key IS NOT NULL ORDER BY 1";
     assert_eq!(registered, select(ledger, objects), "partitions");
     let number = |connection, sql| -> u64 { select(connection, sql)[0][0].parse().unwrap() };

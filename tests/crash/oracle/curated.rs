@@ -11,7 +11,8 @@ use crate::process::World;
 
 pub(super) fn check(world: &World, ledger: &Connection) {
     let mut expected = Vec::new();
-    let tables = "SELECT csv_key, table_name, batch_id, rows, csv_bytes, csv_sha256, sums FROM sluicegate_batch_table
+    let tables =
+        "SELECT csv_key, table_name, batch_id, rows, csv_bytes, csv_sha256, sums FROM sluicegate_batch_table
                   WHERE csv_key IS NOT NULL";
     for row in select(ledger, tables) {
         let [key, table, batch_id, rows, bytes, sha256, sums] = row.try_into().expect("seven columns");
@@ -61,7 +62,8 @@ fn check_sums(object: &[u8], records: &[Vec<String>], sums: &str) {
     assert!(!recorded.is_empty());
     for (column, recorded) in recorded {
         let position = header.iter().position(|name| *name == column).unwrap();
-        let cents = |text: &str| -> i64 { if text.is_empty() { 0 } else { text.replace('.', "").parse().unwrap() } };
+        let cents =
+            |text: &str| -> i64 { if text.is_empty() { 0 } else { text.replace('.', "").parse().unwrap() } };
         let sum: i64 = records.iter().map(|record| cents(&record[position])).sum();
         assert_eq!(cents(&recorded), sum, "{column}");
     }

@@ -10,10 +10,7 @@ const TABLES: [(&str, &str); 2] = [
         "invoices",
         "customer_id, invoice_id, dated, from_party, to_party, amount, sgst, total, in_words, batch_id, source_order",
     ),
-    (
-        "invoice_items",
-        "customer_id, invoice_id, line, description, price, tax, batch_id, source_order",
-    ),
+    ("invoice_items", "customer_id, invoice_id, line, description, price, tax, batch_id, source_order"),
 ];
 
 pub(super) fn check(ledger: &Connection) -> Vec<String> {
