@@ -8,11 +8,14 @@ use sluicegate::ports::object_store::{
     Announced, Fetched, Got, ObjectInfo, ObjectStore, PutAnswer, Refusal, VersionSource,
 };
 
+/// What puts bytes at a key.
+type Upload = dyn Fn(&str, &[u8]);
+
 /// A store without objects, and what customers do to it behind the pipeline's back.
 pub(crate) struct Place {
     pub(crate) store: Box<dyn ObjectStore>,
     /// Puts an object there, whatever was there before.
-    pub(crate) upload: Box<dyn Fn(&str, &[u8])>,
+    pub(crate) upload: Box<Upload>,
     /// Takes an object away.
     pub(crate) remove: Box<dyn Fn(&str)>,
 }

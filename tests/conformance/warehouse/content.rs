@@ -38,7 +38,7 @@ fn what_is_all_there_is_a_duplicate(bench: &dyn Bench) {
 fn what_is_partly_there_is_loaded_in_part(bench: &dyn Bench) {
     let mut warehouse = ready(bench);
     let known = bill("1", "1.00", &ITEMS);
-    batch(1, &[bills("x", &[known.clone()])]).load(&mut *warehouse);
+    batch(1, &[bills("x", std::slice::from_ref(&known))]).load(&mut *warehouse);
     let mixed = batch(2, &[bills("y", &[bill("0", "", &[]), known, bill("2", "2.00", &ITEMS)])]);
     let verdicts = mixed.load(&mut *warehouse);
     assert_eq!((fates(&verdicts), &*verdicts[0].refused), (vec![("loaded", 4)], &[1][..]));

@@ -165,7 +165,7 @@ fn a_document_belongs_to_the_batch_that_decided(bench: &dyn Bench) {
     let document = bills("x", &[bill("1", "1.00", &[])]);
     let other_version =
         super::batches::Member { version: "x@v2".into(), etag: "e2".into(), ..document.clone() };
-    let first = batch(1, &[document.clone()]);
+    let first = batch(1, std::slice::from_ref(&document));
     first.load(&mut *warehouse);
     // Another batch has the same identity: a verdict, no outcome, and none of its rows.
     let second = batch(2, &[bills("new", &[bill("2", "2.00", &[])]), document.clone(), other_version]);
@@ -184,7 +184,7 @@ fn a_document_belongs_to_the_batch_that_decided(bench: &dyn Bench) {
 fn an_object_decided_long_ago_is_not_missing(bench: &dyn Bench) {
     let mut warehouse = ready(bench);
     let document = bills("x", &[bill("1", "1.00", &[])]);
-    let first = batch(1, &[document.clone()]);
+    let first = batch(1, std::slice::from_ref(&document));
     first.load(&mut *warehouse);
     // Its notification came again after the object had gone; a document never seen has another version.
     let content = Content::Unread(DocumentOutcome::Missing, "gone");
