@@ -1,7 +1,7 @@
 //! A process over real files, as the `drain` command puts it together, but serial and with a clock that stands: it starts,
 //! works until it is quiet, and ends or dies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -163,6 +163,7 @@ fn context(world: &World, seam: Seam, incarnation: String) -> Context {
     };
     Context {
         landings: BTreeMap::from([(job.name.clone(), landing)]),
+        scanned_jobs: BTreeSet::from([job.name.clone()]),
         jobs: BTreeMap::from([(job.name.clone(), job)]),
         clock: world.clock.clone(),
         seam,

@@ -60,6 +60,7 @@ impl History<'_> {
             self.survive(|_| Ok(()));
             self.end_window();
             self.survive(|_| Ok(()));
+            oracle::crawls::nothing_waits(self.world);
         }
         self.survive(Process::end);
         self.process = None;

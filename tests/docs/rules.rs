@@ -6,7 +6,7 @@ use std::path::Path;
 
 use regex::Regex;
 
-use crate::{files, page, quoted, root};
+use crate::{files, page, root};
 
 /// What `state` has no business with.
 const NETWORK: [&str; 14] = [
@@ -118,20 +118,6 @@ fn adapters_are_known_where_parts_are_put_together() {
     }
 }
 
-#[test]
-fn settings_that_docs_call_without_effect_are_not_used() {
-    let page = page("docs/job-file.md");
-    let rows = page.lines().filter(|line| line.contains("| without effect in this version"));
-    let keys: Vec<String> = rows.map(|row| quoted(row)[0].clone()).collect();
-    assert!(!keys.is_empty());
-    for (path, code) in below("src").into_iter().filter(|(path, _)| !path.starts_with("src/config/")) {
-        for key in &keys {
-            assert!(!code.contains(key.as_str()), "{path} uses {key}: say in docs/job-file.md what it does");
-        }
-    }
-}
-
-/// Whether the rules bite: what they forbid is found where somebody writes it.
 #[test]
 fn the_rules_find_what_they_forbid() {
     let modules = mentioned_modules("use crate::folder::FolderStore;\nfn f() { crate::sqlite::open(); }");

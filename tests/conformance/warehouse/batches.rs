@@ -92,6 +92,7 @@ pub(super) fn batch(number: u32, members: &[Member]) -> Batch {
         archive_key: format!("{JOB}/dt=2024-05-06/{batch_id}.tar.zst"),
         definition_hash: "hash one".to_owned(),
         definition_text: "name = \"bills\"".to_owned(),
+        replace: false,
         parents: Vec::new(),
         replay: 0,
         documents: documents.collect(),

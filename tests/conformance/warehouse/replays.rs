@@ -10,6 +10,7 @@ cases![
     a_replay_takes_nothing_from_strangers,
     a_replay_of_a_replay_names_both,
     a_replay_that_fails_again_owns_the_failure,
+    what_is_still_missing_is_missing_again,
 ];
 
 fn replay(number: u32, parents: &[&Batch], members: &[Member]) -> Batch {
@@ -103,4 +104,18 @@ fn a_replay_that_fails_again_owns_the_failure(bench: &dyn Bench) {
     assert_eq!(rows[0].batch_id, second.id());
     assert!(rows[0].reason.contains("another bad line"));
     assert_eq!(warehouse.verdicts_by_key("x").unwrap().len(), 2);
+}
+
+fn what_is_still_missing_is_missing_again(bench: &dyn Bench) {
+    let mut warehouse = ready(bench);
+    let content = |reason| Content::Unread(DocumentOutcome::Missing, reason);
+    let first = batch(1, &[member("x", content("gone"))]);
+    first.load(&mut *warehouse);
+    let second = replay(2, &[&first], &[member("x", content("still gone"))]);
+    assert_eq!(fates(&second.load(&mut *warehouse)), [("missing", 0)]);
+    let row = warehouse.documents_by_key("x").unwrap().remove(0);
+    assert_eq!((&*row.batch_id, &*row.reason), (second.id(), "still gone"));
+    // A stranger's batch has nothing to say about it.
+    let third = batch(3, &[member("x", content("gone"))]);
+    assert_eq!(fates(&third.load(&mut *warehouse)), [("again", 0)]);
 }

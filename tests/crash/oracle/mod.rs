@@ -2,7 +2,7 @@
 //! workload says must be there. It uses nothing of the product but the file formats.
 
 mod archive;
-mod crawls;
+pub(crate) mod crawls;
 mod curated;
 mod journal;
 mod ledger;
