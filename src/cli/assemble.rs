@@ -108,10 +108,14 @@ pub(super) fn context(config: &Config, surroundings: Surroundings) -> Result<Con
 /// folder does so.
 pub(super) fn prepare_folders(config: &Config) -> Result<(), Stop> {
     for location in [&config.settings.archive, &config.settings.curated] {
+        // A place that cannot be used now holds up the stage that needs it, and no other.
         let path = folder(location)?;
-        std::fs::create_dir_all(&path)
-            .map_err(|error| Stop::failed(format!("cannot make the folder {}: {error}", path.display())))?;
-        FolderStore::new(path).clear_temporary()?;
+        let made = std::fs::create_dir_all(&path).map_err(|error| {
+            Failure::transient(format!("cannot make the folder {}: {error}", path.display()))
+        });
+        if let Err(failure) = made.and_then(|()| FolderStore::new(path).clear_temporary()) {
+            tracing::warn!("{failure}");
+        }
     }
     Ok(())
 }

@@ -96,14 +96,14 @@ pub(crate) fn drained_with_kills(project: &Project, documents: &[Document], seed
     let landed = landed(project, documents);
     let expected = Expected::of(documents);
     let mut random = Random::new(seed);
-    // Three objects come of most batches. About half of them pass until the last kill, so that every kill meets a drain
-    // at work, and the kills are spread over all of its run.
+    // Three objects come of most batches. The steps between kills use up a part of them only, since a drain moves on
+    // while it is watched and killed; so every kill meets one at work.
     let objects = 3 * documents.len() as u64 / project.batch_documents();
-    let most_steps = (objects / kills).max(2);
+    let most_steps = (objects / kills * 2 / 3).max(2);
     let mut killed = 0;
     for _ in 0..2 * kills {
         let steps = random.below(most_steps);
-        let then = Duration::from_micros(random.below(40_000));
+        let then = Duration::from_micros(random.below(25_000));
         killed += u64::from(kill_during_drain(project, steps, then));
         if killed >= kills {
             break;

@@ -43,7 +43,7 @@ fn crawls(project: &Project) -> Vec<Crawl> {
 }
 
 /// Every batch with rows belongs to one crawl that ended well and began its window's end after the batch was published.
-fn check_covered(project: &Project) {
+pub(crate) fn check_covered(project: &Project) {
     let crawls = crawls(project);
     for Crawl { id, window_end, state, batches, attempts, .. } in &crawls {
         assert_eq!((state.as_str(), *attempts), ("succeeded", 1), "{crawls:?}");

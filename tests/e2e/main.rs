@@ -8,6 +8,7 @@ mod support;
 
 mod arriving;
 mod bulk;
+mod canaries;
 mod configuration;
 mod crawls;
 mod demo;
@@ -15,3 +16,4 @@ mod full;
 mod large;
 mod printing;
 mod processes;
+mod trouble;

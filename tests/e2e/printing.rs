@@ -132,6 +132,22 @@ fn a_batch_is_shown_by_the_beginning_of_its_id() {
 }
 
 #[test]
+fn the_beginning_of_two_batch_ids_names_both() {
+    let project = drained();
+    project.land("later.txt", REAL.replace("inv-00001", "inv-00002").as_bytes(), landed(9));
+    project.drain(0);
+    let ids: Vec<String> = as_json(&project, &["jobs", "list", "invoices"], 0)["batches"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|batch| batch["batch_id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(ids.len(), 2);
+    let ended = project.run(&["jobs", "show", "2"]).exits(2).tells("begins more than one batch id");
+    ended.tells(&ids[0]).tells(&ids[1]);
+}
+
+#[test]
 fn a_document_is_shown_with_its_whole_story() {
     let project = drained();
     let shown = as_json(&project, &["jobs", "show", "broken.txt"], 0);

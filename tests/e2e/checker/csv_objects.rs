@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::PathBuf;
 
 use rusqlite::Connection;
 use serde_json::Value;
@@ -41,12 +42,16 @@ fn fixed(warehouse: &Connection) -> BTreeMap<String, Fixed> {
     rows.unwrap().collect::<Result<_, _>>().unwrap()
 }
 
+/// What lies under the tables' folders. Beside them the store keeps its unfinished objects, and the embedded catalog its
+/// own book.
+fn visible(project: &Project) -> BTreeMap<String, PathBuf> {
+    let files = files_under(&project.path("var/curated")).into_iter();
+    files.filter(|(key, _)| !key.starts_with(".tmp/") && !key.starts_with(".catalog/")).collect()
+}
+
 /// At any moment, after any death: what is visible is finished, and was fixed by a COMMIT before it became visible.
 pub(crate) fn no_stranger_in_curated(project: &Project) {
-    let visible: Vec<_> = files_under(&project.path("var/curated"))
-        .into_iter()
-        .filter(|(key, _)| !key.starts_with(".tmp/"))
-        .collect();
+    let visible = visible(project);
     if visible.is_empty() {
         return;
     }
@@ -62,9 +67,10 @@ pub(crate) fn no_stranger_in_curated(project: &Project) {
 pub(super) fn check(project: &Project, warehouse: &Connection) {
     let curated = project.path("var/curated");
     let fixed = fixed(warehouse);
-    let visible: BTreeSet<String> = files_under(&curated).into_iter().map(|(key, _)| key).collect();
+    let visible: BTreeSet<String> = visible(project).into_keys().collect();
     let announced: BTreeSet<String> = fixed.keys().cloned().collect();
     assert_eq!(visible, announced, "just the finished objects lie there");
+    assert!(files_under(&curated.join(".tmp")).is_empty(), "nothing unfinished is left");
     let mut published: BTreeMap<&str, Vec<Texts>> = BTreeMap::new();
     for (key, fixed) in &fixed {
         let Fixed { table, batch_id, .. } = fixed;

@@ -103,7 +103,7 @@ fn in_words(sum: u64) -> String {
     let digits: Vec<&str> =
         sum.to_string().chars().map(|digit| DIGITS[digit as usize - '0' as usize]).collect();
     format!(
-        "Space Rupees “{}”, as agreed with your office: payable within thirty days, and not a day later, only",
+        "Space Rupees “{}”, as agreed with your office on the telephone: payable within thirty days of today, and not a day later, only",
         digits.join(" ")
     )
 }
