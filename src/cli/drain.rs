@@ -24,6 +24,7 @@ use crate::ports::clock::{Clock, SystemClock};
 use super::args::{DrainOptions, Flags};
 use super::assemble::{self, Inboxes, Surroundings};
 use super::exit::{Exit, Stop};
+use super::manager::{self, Pulse};
 use super::output::time;
 use super::progress::Progress;
 use super::session::{Session, host, load_config};
@@ -102,12 +103,19 @@ fn work(
 ) -> Result<Summary, Stop> {
     refuse_wrong_ledger(context, store)?;
     let mut waiting = Vec::new();
-    let stages = stages(config, context, options.watch, &mut waiting)?;
+    let Parts { stages, pulses } = parts(config, context, options.watch, &mut waiting)?;
     let bell = Arc::new(Bell::new(stages.len()));
     asked.stops(&bell);
+    if options.watch {
+        manager::announce(&bell, pulses);
+    }
     let progress = Progress::start(context.clone());
     let run = RunOptions { watch: options.watch, patience: options.patience };
-    waiting.extend(scheduler::run(context, &bell, stages, run)?);
+    let ended = scheduler::run(context, &bell, stages, run);
+    if options.watch {
+        manager::say_stopping();
+    }
+    waiting.extend(ended?);
     if options.crawl && !asked.to_stop() {
         let catalogs = assemble::catalogs(config, &context.clock)?;
         let stage: Box<dyn Stage> = Box::new(CrawlStage::new(context.clone(), catalogs, WindowEnd::Now)?);
@@ -148,18 +156,27 @@ fn refuse_wrong_ledger(context: &Context, store: &mut Store) -> Result<(), Stop>
     }
 }
 
+/// The stages of a drain, and the pulses of its listeners.
+struct Parts {
+    stages: Vec<Box<dyn Stage>>,
+    pulses: Vec<Pulse>,
+}
+
 /// All stages. A landing that is not there is added to what is waited for.
-fn stages(
+fn parts(
     config: &Config,
     context: &Arc<Context>,
     watch: bool,
     waiting: &mut Vec<String>,
-) -> Result<Vec<Box<dyn Stage>>, Stop> {
+) -> Result<Parts, Stop> {
     let Inboxes { inboxes, missing } = assemble::inboxes(context)?;
     let mut stages: Vec<Box<dyn Stage>> = Vec::new();
+    let mut pulses = Vec::new();
     if missing.is_empty() || watch {
         for inbox in inboxes {
-            stages.push(Box::new(Listener::new(context.clone(), inbox, watch)?));
+            let listener = Listener::new(context.clone(), inbox, watch)?;
+            pulses.push(listener.pulse());
+            stages.push(Box::new(listener));
         }
     }
     waiting.extend(missing);
@@ -169,5 +186,5 @@ fn stages(
     stages.push(Box::new(LoadStage::new(context.clone())?));
     stages.push(Box::new(PublishStage::new(context.clone())?));
     stages.push(Box::new(CrawlStage::new(context.clone(), catalogs, WindowEnd::Ticks { watch })?));
-    Ok(stages)
+    Ok(Parts { stages, pulses })
 }

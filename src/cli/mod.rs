@@ -10,6 +10,7 @@ mod drain;
 mod exit;
 mod jobs;
 mod listen;
+mod manager;
 mod output;
 mod progress;
 mod query;

@@ -23,6 +23,9 @@ use super::fetch::{self, FetchedBatch};
 use super::handover::ArchiveCopy;
 use super::stage::{Stage, Tick};
 
+/// Sealed batches that wait for a retry before sealing pauses.
+const WAITING_BATCHES: usize = 4;
+
 /// Seals and archives.
 pub struct ArchiveStage {
     context: Arc<Context>,
@@ -200,6 +203,12 @@ impl Stage for ArchiveStage {
         let due = self.store.due_batches(BatchState::Sealed, now, 1)?.pop();
         let batch = match due {
             Some(batch) => Some(batch),
+            // While archiving fails, what is pending stays pending: sealed batches that nobody can archive help nobody.
+            None if self.store.waiting_batches(BatchState::Sealed, WAITING_BATCHES)?.len()
+                == WAITING_BATCHES =>
+            {
+                None
+            }
             None => self.seal()?,
         };
         match batch {

@@ -245,6 +245,10 @@ impl Stage for FleetStage {
     }
 
     fn tick(&mut self) -> Outcome<Tick> {
+        if let Some(idle) = self.ledger.unreachable(&mut self.store)? {
+            // What nobody told of is looked for all the same; what the ledger knows of it is found out at the load.
+            return Ok(if self.list_alone().unwrap_or(false) { Tick::Worked } else { Tick::Idle(idle) });
+        }
         match self.work() {
             Ok(found) => {
                 self.failures = 0;
@@ -258,9 +262,6 @@ impl Stage for FleetStage {
                 self.ledger.close();
                 self.failures += 1;
                 tracing::warn!("cannot look after the fleet now: {failure}");
-                if self.list_alone().unwrap_or(false) {
-                    return Ok(Tick::Worked);
-                }
                 let delay =
                     backoff::delay(TimeDelta::seconds(1), TimeDelta::minutes(1), self.failures, "fleet");
                 let wake_at = Some(self.context.clock.now() + delay);

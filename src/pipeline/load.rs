@@ -106,6 +106,9 @@ impl Stage for LoadStage {
     fn tick(&mut self) -> Outcome<Tick> {
         match self.next()? {
             Some(batch) => {
+                if let Some(idle) = self.ledger.unreachable(&mut self.store)? {
+                    return Ok(Tick::Idle(idle));
+                }
                 self.load(&batch)?;
                 self.last_job = batch.job;
                 Ok(Tick::Worked)

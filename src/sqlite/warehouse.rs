@@ -193,6 +193,10 @@ impl Warehouse for SqliteWarehouse {
         crawl::attempt(&mut self.connection, crawl_id, owner, self.clock.now())
     }
 
+    fn renew_crawl(&mut self, crawl_id: &str, owner: &str) -> Outcome<()> {
+        crawl::renew(&self.connection, crawl_id, owner, self.clock.now())
+    }
+
     fn finish_crawl(&mut self, crawl_id: &str, owner: &str, attempt: u32, end: &CrawlEnd) -> Outcome<()> {
         let now = self.clock.now();
         let Self { connection, seam, .. } = self;
