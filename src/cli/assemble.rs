@@ -141,8 +141,16 @@ pub(super) fn existing_warehouse(
     Ok(Some(warehouse_opener(config, clock, Seam::default())?()?))
 }
 
-/// The inboxes of all jobs, and the landings that are not there.
-pub(super) fn inboxes(context: &Context) -> Result<(Vec<Box<dyn Inbox>>, Vec<String>), Stop> {
+/// Where notifications come from.
+pub(super) struct Inboxes {
+    /// One a job.
+    pub(super) inboxes: Vec<Box<dyn Inbox>>,
+    /// Landings that are not there, in words.
+    pub(super) missing: Vec<String>,
+}
+
+/// The inboxes of all jobs.
+pub(super) fn inboxes(context: &Context) -> Result<Inboxes, Stop> {
     let mut inboxes: Vec<Box<dyn Inbox>> = Vec::new();
     let mut missing = Vec::new();
     for job in context.jobs.values() {
@@ -152,7 +160,7 @@ pub(super) fn inboxes(context: &Context) -> Result<(Vec<Box<dyn Inbox>>, Vec<Str
         }
         inboxes.push(Box::new(FolderInbox::new(job.clone(), root, context.clock.clone())));
     }
-    Ok((inboxes, missing))
+    Ok(Inboxes { inboxes, missing })
 }
 
 /// The crawler of each job.

@@ -21,7 +21,7 @@ use crate::pipeline::tally::Counts;
 use crate::ports::clock::{Clock, SystemClock};
 
 use super::args::{DrainOptions, Flags};
-use super::assemble::{self, Surroundings};
+use super::assemble::{self, Inboxes, Surroundings};
 use super::exit::{Exit, Stop};
 use super::output::time;
 use super::progress::Progress;
@@ -94,7 +94,8 @@ fn work(
     signals: bool,
 ) -> Result<Summary, Stop> {
     refuse_wrong_ledger(context, store)?;
-    let (stages, mut waiting) = stages(config, context, options.watch)?;
+    let mut waiting = Vec::new();
+    let stages = stages(config, context, options.watch, &mut waiting)?;
     let bell = Arc::new(Bell::new(stages.len()));
     let asked = signals
         .then(|| stop_on_signal(bell.clone(), if options.watch { Exit::Fine } else { Exit::Failed }))
@@ -142,23 +143,25 @@ fn refuse_wrong_ledger(context: &Context, store: &mut Store) -> Result<(), Stop>
     }
 }
 
-/// All stages, and what cannot be listened to.
+/// All stages. A landing that is not there is added to what is waited for.
 fn stages(
     config: &Config,
     context: &Arc<Context>,
     watch: bool,
-) -> Result<(Vec<Box<dyn Stage>>, Vec<String>), Stop> {
-    let (inboxes, missing) = assemble::inboxes(context)?;
+    waiting: &mut Vec<String>,
+) -> Result<Vec<Box<dyn Stage>>, Stop> {
+    let Inboxes { inboxes, missing } = assemble::inboxes(context)?;
     let mut stages: Vec<Box<dyn Stage>> = Vec::new();
     if missing.is_empty() || watch {
         for inbox in inboxes {
             stages.push(Box::new(Listener::new(context.clone(), inbox, watch)?));
         }
     }
+    waiting.extend(missing);
     let catalogs = assemble::catalogs(config, &context.clock)?;
     stages.push(Box::new(ArchiveStage::new(context.clone())?));
     stages.push(Box::new(LoadStage::new(context.clone())?));
     stages.push(Box::new(PublishStage::new(context.clone())?));
     stages.push(Box::new(CrawlStage::new(context.clone(), catalogs, WindowEnd::Ticks { watch })?));
-    Ok((stages, missing))
+    Ok(stages)
 }

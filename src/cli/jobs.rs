@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use sluicegate_state::seam::Seam;
-use sluicegate_state::{Batch, BatchState, Store};
+use sluicegate_state::BatchState;
 
 use crate::config::Config;
 use crate::ports::clock::{Clock, SystemClock};
@@ -15,6 +14,7 @@ use super::exit::{Exit, Stop};
 use super::output::{Sheet, print, print_json, time};
 use super::session::load_config;
 use super::show;
+use super::stored::{BatchLine, STATES, existing_store};
 
 /// `sluicegate jobs …`.
 pub(super) fn jobs(flags: &Flags, command: &JobsCommand) -> Result<Exit, Stop> {
@@ -25,24 +25,6 @@ pub(super) fn jobs(flags: &Flags, command: &JobsCommand) -> Result<Exit, Stop> {
         JobsCommand::Show { id } => show::show(flags, &config, id),
     }
 }
-
-/// The state store, unless nothing was ever journaled: reading makes no folders.
-pub(super) fn existing_store(config: &Config) -> Result<Option<Store>, Stop> {
-    if !config.settings.state.join("state.db").exists() {
-        return Ok(None);
-    }
-    Ok(Some(Store::open(&config.settings.state, Seam::default())?))
-}
-
-/// The states in the order of a batch's life.
-pub(super) const STATES: [BatchState; 6] = [
-    BatchState::Sealed,
-    BatchState::Archived,
-    BatchState::Loaded,
-    BatchState::Published,
-    BatchState::Failed,
-    BatchState::Abandoned,
-];
 
 #[derive(Serialize)]
 struct JobLine {
@@ -91,38 +73,6 @@ fn jobs_table(lines: &[JobLine]) -> String {
         sheet.row(row);
     }
     sheet.text()
-}
-
-/// A batch as `jobs list JOB` prints it in JSON.
-#[derive(Serialize)]
-pub(super) struct BatchLine {
-    batch_id: String,
-    job: String,
-    state: String,
-    failed_from: Option<String>,
-    documents: u64,
-    bytes: u64,
-    sealed_at: String,
-    attempts: u64,
-    next_try_at: Option<String>,
-    error: Option<String>,
-}
-
-impl From<&Batch> for BatchLine {
-    fn from(batch: &Batch) -> Self {
-        Self {
-            batch_id: batch.batch_id.clone(),
-            job: batch.job.clone(),
-            state: batch.state.to_string(),
-            failed_from: batch.failed_from.map(|state| state.to_string()),
-            documents: batch.documents,
-            bytes: batch.bytes,
-            sealed_at: time(batch.sealed_at),
-            attempts: batch.attempts,
-            next_try_at: batch.next_try_at.map(time),
-            error: batch.last_error.clone(),
-        }
-    }
 }
 
 fn list_batches(flags: &Flags, config: &Config, job: &str, limit: usize) -> Result<Exit, Stop> {

@@ -17,6 +17,7 @@ mod session;
 mod show;
 mod signals;
 mod status;
+mod stored;
 mod summary;
 mod try_file;
 

@@ -12,8 +12,8 @@ use crate::ports::warehouse::{DocumentRow, VerdictRow, Warehouse};
 use super::args::{Flags, Format};
 use super::assemble::existing_warehouse;
 use super::exit::{Exit, Stop};
-use super::jobs::{BatchLine, existing_store};
 use super::output::{Sheet, print, print_json, time};
+use super::stored::{BatchLine, existing_store};
 
 /// Verdicts of a batch that the table shows; JSON has them all.
 const SHOWN_VERDICTS: usize = 40;

@@ -34,12 +34,10 @@ pub(super) fn stop_on_signal(bell: Arc<Bell>, exit: Exit) -> Result<Asked, Stop>
         Signals::new([SIGINT, SIGTERM]).map_err(|e| Stop::failed(format!("cannot wait for signals: {e}")))?;
     let flag = asked.clone();
     std::thread::spawn(move || {
-        for _ in signals.forever() {
-            let again = flag.0.swap(true, Ordering::SeqCst);
+        if signals.forever().next().is_some() {
+            flag.0.store(true, Ordering::SeqCst);
             bell.stop();
-            if !again {
-                std::thread::sleep(GRACE);
-            }
+            std::thread::sleep(GRACE);
             // A clean end within the grace time has ended the process before this line.
             eprintln!("sluicegate: stopped; the next run goes on from here");
             std::process::exit(i32::from(exit.code()));

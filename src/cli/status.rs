@@ -14,9 +14,9 @@ use crate::ports::warehouse::{CrawlRow, DocumentOutcome, Warehouse};
 use super::args::{Flags, Format};
 use super::assemble;
 use super::exit::{Exit, Stop};
-use super::jobs::{STATES, existing_store};
 use super::output::{counted, emphasised, print, print_json, span, time};
 use super::session::load_config;
+use super::stored::{STATES, existing_store};
 
 /// An unfinished document older than this is worth a person's look.
 const OLD_HOURS: i64 = 6;

@@ -127,11 +127,11 @@ impl Inbox for FolderInbox {
             found.into_iter().filter(|(key, stamp)| self.has_settled(key, *stamp, now)).collect();
         let unsettled = (total - settled.len()) as u64;
         self.offered.clear();
-        let mut deliveries = Vec::new();
-        for chunk in settled.chunks(DELIVERY_FILES) {
-            deliveries.push(self.delivery(chunk.to_vec()));
-        }
-        Ok(Poll { deliveries, unsettled, more: false })
+        // The rest is found again by the next look.
+        let more = settled.len() > DELIVERY_FILES;
+        let now_taken: Vec<_> = settled.into_iter().take(DELIVERY_FILES).collect();
+        let deliveries = if now_taken.is_empty() { Vec::new() } else { vec![self.delivery(now_taken)] };
+        Ok(Poll { deliveries, unsettled, more })
     }
 
     fn acknowledge(&mut self, receipts: &[String]) -> Outcome<()> {

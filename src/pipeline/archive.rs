@@ -6,21 +6,22 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use sluicegate_state::{
-    Arrival, AttemptFailure, Batch, BatchEvent, BatchState, Deferral, Limits, Notification, SealRequest,
-    Stage as Step, Store,
+    Arrival, Batch, BatchEvent, BatchState, Deferral, Limits, Notification, SealRequest, Stage as Step, Store,
 };
 
 use crate::archive::{FORMAT_VERSION, Got, Manifest, ManifestMember, Outcomes, object_key};
 use crate::effects;
-use crate::failure::{Failure, FailureKind, Outcome};
+use crate::failure::{Failure, Outcome};
 use crate::job::Job;
 use crate::ports::object_store::{ObjectInfo, ObjectStore, PutAnswer, VersionSource};
 
+use super::archived::read_archive;
+use super::attempt::{fail, idle};
 use super::backoff;
 use super::context::Context;
 use super::fetch::{self, FetchedBatch};
 use super::handover::ArchiveCopy;
-use super::stage::{Idle, Stage, Tick};
+use super::stage::{Stage, Tick};
 
 /// Seals and archives.
 pub struct ArchiveStage {
@@ -248,18 +249,6 @@ fn found_now(job: &str, bucket: &str, info: &ObjectInfo) -> Notification {
     }
 }
 
-/// A copy of an archive object in the spool, or `None` where there is no such object.
-pub fn read_archive(context: &Context, key: &str) -> Outcome<Option<ArchiveCopy>> {
-    let Some(mut fetched) = context.archive.get(key)? else { return Ok(None) };
-    let mut file = super::handover::spool(&context.spool);
-    let size = std::io::copy(&mut fetched.body, &mut file).map_err(|error| {
-        Failure::transient(format!("reading the archive object {key} broke off: {error}"))
-    })?;
-    let mut copy = ArchiveCopy { file, size };
-    copy.rewind().map_err(|error| Failure::transient(format!("cannot read the spool: {error}")))?;
-    Ok(Some(copy))
-}
-
 fn hash(copy: &mut ArchiveCopy) -> std::io::Result<String> {
     copy.rewind()?;
     let mut hasher = Sha256::new();
@@ -272,57 +261,4 @@ fn hash(copy: &mut ArchiveCopy) -> std::io::Result<String> {
         }
         hasher.update(&buffer[..count]);
     }
-}
-
-/// Records a failed attempt: transient ones come back with back-off, permanent ones park the batch.
-pub fn fail(
-    context: &Context,
-    store: &mut Store,
-    batch: &Batch,
-    attempt: i64,
-    failure: Failure,
-) -> Outcome<()> {
-    let now = context.clock.now();
-    let error = failure.message.clone();
-    match failure.kind {
-        FailureKind::Transient => {
-            tracing::warn!(batch = %batch.batch_id, "will be tried again: {error}");
-            let next_try_at = now + backoff::batch_delay(&batch.batch_id, batch.failures + 1);
-            store.fail_attempt(attempt, AttemptFailure::Transient { error, next_try_at }, now)?;
-        }
-        FailureKind::Permanent => {
-            tracing::error!(batch = %batch.batch_id, "parked, needs a person: {error}");
-            store.fail_attempt(attempt, AttemptFailure::Permanent { error }, now)?;
-            context.tally.add(|counts| counts.failed_batches += 1);
-        }
-        FailureKind::WrongLedger | FailureKind::Died => return Err(failure),
-    }
-    Ok(())
-}
-
-/// A stage's rest: until a batch in `state` is due again.
-pub fn idle(
-    store: &Store,
-    state: BatchState,
-    now: sluicegate_state::Timestamp,
-    watch: bool,
-) -> Outcome<Tick> {
-    let waiting = store.waiting_batches(state, 1)?.pop();
-    let deferred = if state == BatchState::Sealed { store.next_deferred()? } else { None };
-    let mut idle = Idle::default();
-    if let Some(batch) = waiting {
-        let error = batch.last_error.unwrap_or_default();
-        idle.wake_at = batch.next_try_at;
-        idle.waiting_for = Some(format!("batch {}: {error}", batch.batch_id));
-    }
-    if let Some((key, at)) = deferred {
-        idle.wake_at = Some(idle.wake_at.map_or(at, |other| other.min(at)));
-        idle.waiting_for.get_or_insert(format!("document {key:?}, which could not be read"));
-    }
-    if watch && state == BatchState::Sealed {
-        // Time alone can make a batch due: the oldest pending document reaches the age limit.
-        let soon = now + chrono::TimeDelta::seconds(1);
-        idle.wake_at = Some(idle.wake_at.map_or(soon, |other| other.min(soon)));
-    }
-    Ok(Tick::Idle(idle))
 }

@@ -38,12 +38,19 @@ pub type CsvCopies = Vec<(SpooledTempFile, u64)>;
 
 /// Things by batch id, within a budget.
 pub struct Shelf<T> {
-    content: Mutex<(BTreeMap<String, (T, u64)>, u64)>,
+    content: Mutex<Content<T>>,
+}
+
+struct Content<T> {
+    /// Each thing with its bytes.
+    things: BTreeMap<String, (T, u64)>,
+    /// Of all of them.
+    bytes: u64,
 }
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
-        Self { content: Mutex::new((BTreeMap::new(), 0)) }
+        Self { content: Mutex::new(Content { things: BTreeMap::new(), bytes: 0 }) }
     }
 }
 
@@ -51,17 +58,17 @@ impl<T> Shelf<T> {
     /// Keeps `thing`, unless the shelf is full.
     pub fn put(&self, batch_id: &str, thing: T, bytes: u64) {
         let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
-        if content.1 + bytes <= BUDGET_BYTES {
-            content.1 += bytes;
-            content.0.insert(batch_id.to_owned(), (thing, bytes));
+        if content.bytes + bytes <= BUDGET_BYTES {
+            content.bytes += bytes;
+            content.things.insert(batch_id.to_owned(), (thing, bytes));
         }
     }
 
     /// Takes what was kept.
     pub fn take(&self, batch_id: &str) -> Option<T> {
         let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
-        let (thing, bytes) = content.0.remove(batch_id)?;
-        content.1 -= bytes;
+        let (thing, bytes) = content.things.remove(batch_id)?;
+        content.bytes -= bytes;
         Some(thing)
     }
 }

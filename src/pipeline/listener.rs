@@ -36,44 +36,36 @@ impl Listener {
         Ok(Self { context, store, inbox, watch, failures: 0 })
     }
 
-    fn journal(&mut self, delivery: &Delivery) -> Outcome<()> {
-        let arrivals = self.news(delivery)?;
+    /// One commit, and so one fsync, covers everything that a poll brought; then it is acknowledged.
+    fn journal(&mut self, deliveries: &[Delivery]) -> Outcome<()> {
+        let mut arrivals = Vec::new();
+        for arrival in deliveries.iter().flat_map(|delivery| &delivery.arrivals) {
+            if !self.inbox.is_listing() || self.is_news(arrival)? {
+                arrivals.push(arrival.clone());
+            }
+        }
         let receipt = self.store.journal(&arrivals, self.context.clock.now())?;
         self.context.tally.add(|counts| {
             counts.notifications += receipt.recorded;
             counts.redelivered += receipt.redelivered;
         });
+        let receipts: Vec<String> = deliveries.iter().map(|delivery| delivery.receipt.clone()).collect();
         let Self { context, inbox, .. } = self;
-        let receipts = std::slice::from_ref(&delivery.receipt);
-        context.seam.perform(effects::INBOX_ACKNOWLEDGE, || inbox.acknowledge(receipts))
+        context.seam.perform(effects::INBOX_ACKNOWLEDGE, || inbox.acknowledge(&receipts))
     }
 
     /// What a listing finds again is no redelivery.
-    fn news(&self, delivery: &Delivery) -> Outcome<Vec<Arrival>> {
-        if !self.inbox.is_listing() {
-            return Ok(delivery.arrivals.clone());
-        }
-        let mut news = Vec::with_capacity(delivery.arrivals.len());
-        for arrival in &delivery.arrivals {
-            let known = match arrival {
-                Arrival::Notification(n) => {
-                    let version = n.version_id.as_deref().unwrap_or(&n.etag);
-                    self.store.is_known(&n.bucket, &n.key, version, n.sequencer.as_deref())?
-                }
-                _ => false,
-            };
-            if !known {
-                news.push(arrival.clone());
-            }
-        }
-        Ok(news)
+    fn is_news(&self, arrival: &Arrival) -> Outcome<bool> {
+        let Arrival::Notification(n) = arrival else { return Ok(true) };
+        let version = n.version_id.as_deref().unwrap_or(&n.etag);
+        Ok(!self.store.is_known(&n.bucket, &n.key, version, n.sequencer.as_deref())?)
     }
 
     fn poll(&mut self) -> Outcome<Tick> {
         let now = self.context.clock.now();
         let poll = self.inbox.poll()?;
-        for delivery in &poll.deliveries {
-            self.journal(delivery)?;
+        if !poll.deliveries.is_empty() {
+            self.journal(&poll.deliveries)?;
         }
         if poll.more || !poll.deliveries.is_empty() {
             return Ok(Tick::Worked);

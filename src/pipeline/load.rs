@@ -6,20 +6,19 @@ use std::sync::Arc;
 use chrono::SecondsFormat;
 use sluicegate_state::{Batch, BatchEvent, BatchState, Stage as Step, Store, Timestamp};
 
-use crate::archive::{
-    ArchiveReader, Got, Manifest, ManifestMember, MemberOutcome, Outcomes, object_key, read_outcomes,
-};
+use crate::archive::{Got, Manifest, ManifestMember, MemberOutcome, object_key};
 use crate::failure::{Failure, Outcome};
 use crate::job::Job;
 use crate::ports::warehouse::{
     BeginLoad, DocumentOutcome, LoadDocument, LoadRequest, LoadedTable, Verdict, Warehouse,
 };
 
-use super::archive::{fail, idle, read_archive};
+use super::archived::{ArchivedBatch, open_archived};
+use super::attempt::{fail, idle};
 use super::context::Context;
-use super::documents::{ArchivedDocuments, archive_failure};
+use super::documents::ArchivedDocuments;
 use super::encode::encode;
-use super::handover::{ArchiveCopy, CsvCopies};
+use super::handover::CsvCopies;
 use super::ledger::{LedgerConnection, remember_load};
 use super::stage::{Stage, Tick};
 
@@ -30,16 +29,6 @@ pub struct LoadStage {
     ledger: LedgerConnection,
     /// The job that was served last; another one with work goes first.
     last_job: String,
-}
-
-/// What the archive says about a batch.
-pub struct ArchivedBatch {
-    /// The archive's bytes.
-    pub copy: ArchiveCopy,
-    /// What was sealed.
-    pub manifest: Manifest,
-    /// What GET said.
-    pub outcomes: Outcomes,
 }
 
 /// A batch whose load is over.
@@ -124,26 +113,6 @@ impl Stage for LoadStage {
             None => idle(&self.store, BatchState::Archived, self.context.clock.now(), false),
         }
     }
-}
-
-/// Reads a batch's archive: handed over by the archive stage, or from the store.
-pub fn open_archived(context: &Context, batch: &Batch) -> Outcome<ArchivedBatch> {
-    let key = object_key(&batch.job, &batch.batch_id);
-    let mut copy = match context.handover.archives.take(&batch.batch_id) {
-        Some(copy) => copy,
-        None => read_archive(context, &key)?.ok_or_else(|| {
-            Failure::permanent(format!("the archive object {key} is gone: put it back, then replay"))
-        })?,
-    };
-    let what = |failure: Failure| failure.while_doing(&key);
-    let outcomes = read_outcomes(&mut copy.file).map_err(archive_failure).map_err(what)?;
-    copy.rewind().map_err(|error| Failure::transient(format!("cannot read the spool: {error}")))?;
-    let manifest =
-        ArchiveReader::new(&mut copy.file).map_err(archive_failure).map_err(what)?.manifest().clone();
-    if manifest.batch_id != batch.batch_id || manifest.job != batch.job {
-        return Err(Failure::permanent(format!("{key} is the archive of batch {}", manifest.batch_id)));
-    }
-    Ok(ArchivedBatch { copy, manifest, outcomes })
 }
 
 /// The one transaction; none where somebody's COMMIT was there first.

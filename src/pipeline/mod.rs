@@ -5,6 +5,8 @@
 //! after the other where a test wants to know what happens when.
 
 pub mod archive;
+pub mod archived;
+pub mod attempt;
 pub mod backoff;
 pub mod bell;
 pub mod context;

@@ -12,13 +12,14 @@ use crate::ports::object_store::PutAnswer;
 use crate::ports::warehouse::{LoadedBatch, LoadedTable};
 use crate::transform::Definition;
 
-use super::archive::{fail, idle};
+use super::archived::open_archived;
+use super::attempt::{fail, idle};
 use super::context::Context;
 use super::documents::ArchivedDocuments;
 use super::encode::encode;
 use super::handover::CsvCopies;
 use super::ledger::LedgerConnection;
-use super::load::{load_request, open_archived, source_orders};
+use super::load::{load_request, source_orders};
 use super::stage::{Stage, Tick};
 
 /// Publishes loaded batches.

@@ -64,6 +64,14 @@ pub(super) struct Existing {
     content: Vec<Vec<Vec<String>>>,
 }
 
+/// The rows of one table that belong to a record, as canonical texts.
+struct Found {
+    /// Sorted.
+    rows: Vec<Vec<String>>,
+    /// batch_id and source_order, where there is a row.
+    bookkeeping: Option<[String; 2]>,
+}
+
 impl<'s> Statements<'s> {
     pub(super) fn new(schema: &'s Schema) -> Self {
         let key_width = schema.parent().key.len();
@@ -122,7 +130,7 @@ impl<'s> Statements<'s> {
         let mut found: Option<Existing> = None;
         for (index, table) in self.schema.tables.iter().enumerate() {
             let mut statement = connection.prepare_cached(&self.tables[index].select)?;
-            let (rows, bookkeeping) = self.select_rows(&mut statement, table, record)?;
+            let Found { rows, bookkeeping } = self.select_rows(&mut statement, table, record)?;
             match (&mut found, bookkeeping) {
                 (None, None) => return Ok(None),
                 (None, Some([batch_id, source_order])) => {
@@ -139,7 +147,7 @@ impl<'s> Statements<'s> {
         statement: &mut CachedStatement<'_>,
         table: &Table,
         record: RecordView<'_>,
-    ) -> rusqlite::Result<(Vec<Vec<String>>, Option<[String; 2]>)> {
+    ) -> rusqlite::Result<Found> {
         let parent = self.schema.parent();
         let key = parent
             .key
@@ -157,7 +165,7 @@ impl<'s> Statements<'s> {
             bookkeeping = Some([row.get(width)?, row.get(width + 1)?]);
         }
         rows.sort();
-        Ok((rows, bookkeeping))
+        Ok(Found { rows, bookkeeping })
     }
 
     /// How an existing record differs from this one, in words; none where the content is the same.

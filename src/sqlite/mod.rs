@@ -1,8 +1,10 @@
 //! The embedded warehouse: target tables and the whole ledger in one SQLite file, with the semantics that the design
 //! gives to PostgreSQL. One transaction a batch; decimals and dates as text, times as RFC 3339 UTC.
 
+mod claim;
 mod content;
 mod crawl;
+mod insert;
 mod load;
 mod story;
 mod target;

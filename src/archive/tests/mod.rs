@@ -50,6 +50,7 @@ fn manifest_member(ordinal: u32, key: &str) -> ManifestMember {
         size: None,
         event_time: moment("2018-03-31T10:00:00Z"),
         tries: 0,
+        expires_at: None,
     }
 }
 
@@ -70,7 +71,7 @@ fn outcome(ordinal: u32, bytes: Option<&[u8]>) -> MemberOutcome {
 fn outcomes(members: &[TestMember]) -> Outcomes {
     let members =
         (0..).zip(members).map(|(ordinal, (_, bytes))| outcome(ordinal, bytes.as_deref())).collect();
-    Outcomes { format_version: FORMAT_VERSION, members }
+    Outcomes { format_version: FORMAT_VERSION, members, fetched_at: None }
 }
 
 fn landed_at() -> Timestamp {

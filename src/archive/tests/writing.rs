@@ -100,7 +100,7 @@ fn outcomes_that_do_not_fit_are_refused() {
     ] {
         let mut writer = writer(&["a", "b"]);
         writer.add_member_bytes(0, landed_at(), b"a").expect("the member is written");
-        let outcomes = Outcomes { format_version: FORMAT_VERSION, members };
+        let outcomes = Outcomes { format_version: FORMAT_VERSION, members, fetched_at: None };
         let error = writer.finish(outcomes.clone()).expect_err("they do not fit");
         assert!(!matches!(error, ArchiveError::Io(_) | ArchiveError::Corrupt(_)), "{error}: {outcomes:?}");
     }

@@ -1,0 +1,133 @@
+//! Claims the documents of a batch: an identity belongs to the batch that inserted it first (I2, §8).
+
+use std::collections::BTreeMap;
+
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use crate::failure::Outcome;
+use crate::ports::warehouse::{DocumentOutcome, LoadDocument, LoadRequest, Verdict};
+
+use super::{failure, seconds_text};
+
+/// The claims of one load.
+pub(super) struct Claims<'a> {
+    pub(super) transaction: &'a Transaction<'a>,
+    pub(super) request: &'a LoadRequest,
+}
+
+impl Claims<'_> {
+    /// Claims every document in the order of identity; the verdicts that are known without a look at the bytes.
+    pub(super) fn claim(&self) -> Outcome<BTreeMap<u32, Verdict>> {
+        let mut documents: Vec<&LoadDocument> = self.request.documents.iter().collect();
+        documents.sort_by(|a, b| {
+            (&a.bucket, &a.key, &a.version, a.ordinal).cmp(&(&b.bucket, &b.key, &b.version, b.ordinal))
+        });
+        let mut known = BTreeMap::new();
+        for document in documents {
+            if let Some(verdict) = self.claim_one(document).map_err(failure)? {
+                known.insert(document.ordinal, verdict);
+            }
+        }
+        Ok(known)
+    }
+
+    fn claim_one(&self, document: &LoadDocument) -> rusqlite::Result<Option<Verdict>> {
+        let decided = |outcome, reason: &str| {
+            let reason = reason.to_owned();
+            Some(Verdict { ordinal: document.ordinal, outcome, reason, rows: 0, refused: Vec::new() })
+        };
+        if let Some((outcome, reason)) = &document.unread {
+            if *outcome == DocumentOutcome::Deferred {
+                return Ok(decided(*outcome, reason));
+            }
+            if let Some(owner) = self.owner_of_announced(document)? {
+                let reason = format!("this object was already decided by batch {owner}");
+                return Ok(decided(DocumentOutcome::Again, &reason));
+            }
+        }
+        if !self.insert_identity(document)? && !self.take_over(document)? {
+            let owner = self.owner(document)?;
+            return Ok(decided(DocumentOutcome::Again, &format!("batch {owner} has this document")));
+        }
+        Ok(document.unread.as_ref().and_then(|(outcome, reason)| decided(*outcome, reason)))
+    }
+
+    /// The batch that decided about the very object that a notification announced, long ago perhaps.
+    fn owner_of_announced(&self, document: &LoadDocument) -> rusqlite::Result<Option<String>> {
+        self.transaction
+            .prepare_cached(
+                "SELECT batch_id FROM sluicegate_document
+                 WHERE key = ?1 AND job = ?2 AND bucket = ?3 AND etag = ?4 AND batch_id <> ?5 LIMIT 1",
+            )?
+            .query_row(
+                params![
+                    document.key,
+                    self.request.job,
+                    document.bucket,
+                    document.etag,
+                    self.request.batch_id
+                ],
+                |row| row.get(0),
+            )
+            .optional()
+    }
+
+    fn insert_identity(&self, document: &LoadDocument) -> rusqlite::Result<bool> {
+        let inserted = self
+            .transaction
+            .prepare_cached(
+                "INSERT INTO sluicegate_document (job, bucket, key, version, batch_id, ordinal, outcome, sha256, size,
+                                                  etag, landed_at, day)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'claimed', ?7, ?8, ?9, ?10, ?11)
+                 ON CONFLICT (job, bucket, key, version) DO NOTHING",
+            )?
+            .execute(params![
+                self.request.job,
+                document.bucket,
+                document.key,
+                document.version,
+                self.request.batch_id,
+                document.ordinal,
+                document.sha256,
+                document.size as i64,
+                document.etag,
+                seconds_text(document.landed_at),
+                document.day.to_string(),
+            ])?;
+        Ok(inserted == 1)
+    }
+
+    /// Takes a document over from one of the batch's own replay parents, where that one could not load it.
+    fn take_over(&self, document: &LoadDocument) -> rusqlite::Result<bool> {
+        for parent in &self.request.parents {
+            let taken = self
+                .transaction
+                .prepare_cached(
+                    "UPDATE sluicegate_document SET batch_id = ?1, ordinal = ?2, outcome = 'claimed', reason = ''
+                     WHERE job = ?3 AND bucket = ?4 AND key = ?5 AND version = ?6 AND batch_id = ?7
+                       AND outcome IN ('rejected', 'conflict', 'missing', 'expired', 'abandoned')",
+                )?
+                .execute(params![
+                    self.request.batch_id,
+                    document.ordinal,
+                    self.request.job,
+                    document.bucket,
+                    document.key,
+                    document.version,
+                    parent,
+                ])?;
+            if taken == 1 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn owner(&self, document: &LoadDocument) -> rusqlite::Result<String> {
+        self.transaction.query_row(
+            "SELECT batch_id FROM sluicegate_document WHERE job = ?1 AND bucket = ?2 AND key = ?3 AND version = ?4",
+            params![self.request.job, document.bucket, document.key, document.version],
+            |row| row.get(0),
+        )
+    }
+}
