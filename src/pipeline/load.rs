@@ -8,7 +8,7 @@ use sluicegate_state::{Batch, BatchEvent, BatchState, Stage as Step, Store, Time
 
 use crate::archive::{Got, Manifest, ManifestMember, MemberOutcome, object_key};
 use crate::failure::{Failure, Outcome};
-use crate::job::Job;
+use crate::job::{Job, OnConflict};
 use crate::ports::warehouse::{
     BeginLoad, DocumentOutcome, LoadDocument, LoadRequest, LoadedTable, Verdict, Warehouse,
 };
@@ -178,6 +178,7 @@ pub fn load_request(
         archive_key: object_key(&batch.job, &batch.batch_id),
         definition_hash: job.hash.clone(),
         definition_text: job.text.clone(),
+        replace: job.on_conflict == OnConflict::Replace,
         parents: manifest.parents.clone(),
         replay: manifest.replay,
         documents,

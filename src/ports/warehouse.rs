@@ -1,6 +1,6 @@
 //! The warehouse port: target tables and the ledger (PostgreSQL, or SQLite). The ledger is the truth (I11).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 use serde::Serialize;
@@ -124,6 +124,9 @@ pub struct LoadRequest {
     pub definition_hash: String,
     /// Its text.
     pub definition_text: String,
+    /// A known key with other content is replaced by the record with the later `source_order`, instead of being a
+    /// conflict.
+    pub replace: bool,
     /// The batches that this one replays.
     pub parents: Vec<String>,
     /// The number of the replay.
@@ -339,6 +342,28 @@ pub struct VerdictRow {
     pub at: String,
 }
 
+/// A load whose CSV objects are not known to be all there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnpublishedLoad {
+    /// The batch.
+    pub batch_id: String,
+    /// The key of its archive object.
+    pub archive_key: String,
+    /// Who loaded it.
+    pub incarnation: String,
+}
+
+/// An object as a listing or a notification describes it, to be looked up in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownObject<'a> {
+    /// Decoded key.
+    pub key: &'a str,
+    /// The document version, where it is known without a look at the bytes.
+    pub version: Option<&'a str>,
+    /// The entity tag as announced; decides where the version is not known.
+    pub etag: &'a str,
+}
+
 /// The last crawl of a job, for `status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CrawlRow {
@@ -379,6 +404,24 @@ pub trait Warehouse: Send {
 
     /// Records that the batch's CSV objects are all there; the first time counts.
     fn mark_published(&mut self, batch_id: &str) -> Outcome<()>;
+
+    /// Says that this incarnation lives, by the ledger's clock (§2, I11).
+    fn heartbeat(&mut self, incarnation: &str, host: &str) -> Outcome<()>;
+
+    /// The incarnations seen within the lease of 60 seconds.
+    fn live_incarnations(&mut self) -> Outcome<BTreeSet<String>>;
+
+    /// Claims the hourly listing of a job's landing; one claim an hour succeeds in the whole fleet.
+    fn claim_listing(&mut self, job: &str, owner: &str) -> Outcome<bool>;
+
+    /// Loads of a job whose CSV objects are not known to be all there.
+    fn unpublished_loads(&mut self, job: &str) -> Outcome<Vec<UnpublishedLoad>>;
+
+    /// Which of these batches the ledger knows.
+    fn known_batches(&mut self, batch_ids: &[String]) -> Outcome<BTreeSet<String>>;
+
+    /// Whether the ledger has decided about each of these objects, in the same order.
+    fn known_objects(&mut self, job: &str, bucket: &str, objects: &[KnownObject<'_>]) -> Outcome<Vec<bool>>;
 
     /// The present moment by the ledger's clock.
     fn now(&mut self) -> Outcome<Timestamp>;

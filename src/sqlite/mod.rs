@@ -4,6 +4,7 @@
 mod claim;
 mod content;
 mod crawl;
+mod fleet;
 mod insert;
 mod load;
 mod story;

@@ -1,6 +1,6 @@
 //! The warehouse port over one SQLite file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::effects;
 use crate::failure::{Failure, Outcome};
 use crate::ports::clock::Clock;
 use crate::ports::warehouse::{
-    BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, DocumentOutcome, DocumentRow, LedgerIdentity,
-    LoadRequest, LoadedBatch, LoadedTable, Verdict, VerdictRow, Warehouse,
+    BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, DocumentOutcome, DocumentRow, KnownObject,
+    LedgerIdentity, LoadRequest, LoadedBatch, LoadedTable, UnpublishedLoad, Verdict, VerdictRow, Warehouse,
 };
 use crate::schema::Schema;
 
-use super::{crawl, failure, load, parse_time, story, target};
+use super::{crawl, failure, fleet, load, parse_time, story, target};
 
 /// In order; `PRAGMA user_version` says how many have been applied.
 const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/warehouse/sqlite/0001_ledger.sql")];
@@ -145,6 +145,30 @@ impl Warehouse for SqliteWarehouse {
                 .map(drop)
                 .map_err(failure)
         })
+    }
+
+    fn heartbeat(&mut self, incarnation: &str, host: &str) -> Outcome<()> {
+        fleet::heartbeat(&self.connection, incarnation, host, self.clock.now()).map_err(failure)
+    }
+
+    fn live_incarnations(&mut self) -> Outcome<BTreeSet<String>> {
+        fleet::live_incarnations(&self.connection, self.clock.now()).map_err(failure)
+    }
+
+    fn claim_listing(&mut self, job: &str, owner: &str) -> Outcome<bool> {
+        fleet::claim_listing(&self.connection, job, owner, self.clock.now()).map_err(failure)
+    }
+
+    fn unpublished_loads(&mut self, job: &str) -> Outcome<Vec<UnpublishedLoad>> {
+        fleet::unpublished_loads(&self.connection, job).map_err(failure)
+    }
+
+    fn known_batches(&mut self, batch_ids: &[String]) -> Outcome<BTreeSet<String>> {
+        fleet::known_batches(&self.connection, batch_ids).map_err(failure)
+    }
+
+    fn known_objects(&mut self, job: &str, bucket: &str, objects: &[KnownObject<'_>]) -> Outcome<Vec<bool>> {
+        fleet::known_objects(&self.connection, job, bucket, objects).map_err(failure)
     }
 
     fn now(&mut self) -> Outcome<Timestamp> {

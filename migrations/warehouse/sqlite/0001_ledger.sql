@@ -172,6 +172,13 @@ CREATE TABLE sluicegate_machine (
     seen_at     TEXT NOT NULL
 ) STRICT;
 
+-- The hourly listing of each landing: one claim an hour in the whole fleet.
+CREATE TABLE sluicegate_listing (
+    job        TEXT PRIMARY KEY,
+    owner      TEXT NOT NULL,
+    claimed_at TEXT NOT NULL
+) STRICT;
+
 -- What people did by hand.
 CREATE TABLE sluicegate_operation (
     operation_id INTEGER PRIMARY KEY,
