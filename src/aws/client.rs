@@ -17,8 +17,8 @@ use crate::failure::{Failure, Outcome};
 
 /// A host that does not answer at once is tried again, perhaps at another address.
 const CONNECT: Duration = Duration::from_secs(3);
-/// The longest silence before an answer begins. A PUT is answered only once its body has been sent, so this is above
-/// [`super::s3::PUT_ATTEMPT_MOST`]; smaller requests end at the attempt's limit.
+/// The longest silence before an answer begins. A PUT is answered only once its body has been sent, so this is above the
+/// 160 seconds that the largest single PUT is given; smaller requests end at the attempt's limit.
 const S3_READ: Duration = Duration::from_secs(180);
 /// One try of a request without a large body, up to the head of its answer.
 const S3_ATTEMPT: Duration = Duration::from_secs(20);

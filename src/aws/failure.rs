@@ -20,11 +20,14 @@ const NEVER: [&str; 8] = [
     "NotImplemented",
 ];
 
+const NO_QUEUE: &str = "create the queue, or correct SLUICEGATE_QUEUE";
+const NOT_ALLOWED: &str = "check what the role's policy and the resource's own policy allow";
+
 /// What a person can do about it, by error code. The work itself goes on by itself once it is done, so that these are
 /// no reason to park a batch: a parked batch would have to be replayed one by one after a mistake in one policy.
-const ADVICE: [(&str, &str); 10] = [
+const ADVICE: [(&str, &str); 12] = [
     ("NoSuchBucket", "create the bucket, or correct its name in the configuration"),
-    ("AccessDenied", "check the role's policy and the bucket's; `sluicegate check` names what is needed"),
+    ("AccessDenied", NOT_ALLOWED),
     ("AllAccessDisabled", "the account or bucket is closed; ask AWS"),
     ("PermanentRedirect", "the bucket is in another region: set AWS_REGION"),
     ("AuthorizationHeaderMalformed", "the bucket is in another region: set AWS_REGION"),
@@ -32,7 +35,9 @@ const ADVICE: [(&str, &str); 10] = [
     ("InvalidAccessKeyId", "the credentials are not known to AWS: renew them"),
     ("SignatureDoesNotMatch", "the secret key is not the access key's: renew the credentials"),
     ("RequestTimeTooSkewed", "set this machine's clock"),
-    ("QueueDoesNotExist", "create the queue, or correct SLUICEGATE_QUEUE"),
+    ("QueueDoesNotExist", NO_QUEUE),
+    ("AWS.SimpleQueueService.NonExistentQueue", NO_QUEUE),
+    ("AccessDeniedException", NOT_ALLOWED),
 ];
 
 /// What a failed call means: `doing` says what was tried on which thing.

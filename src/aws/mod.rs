@@ -5,9 +5,9 @@ mod client;
 mod failure;
 mod pause;
 mod s3;
-// mod sqs;
+mod sqs;
 
 pub use client::AwsClients;
 pub use failure::failure;
 pub use s3::{S3Options, S3Store};
-// pub use sqs::{Mode, SqsInbox, SqsOptions};
+pub use sqs::{Mode, Route, SqsInbox, SqsOptions};

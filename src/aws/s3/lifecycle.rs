@@ -75,7 +75,7 @@ fn ask(clients: &AwsClients, bucket: &str) -> Read {
         }
         Err(error) => {
             // 404: there is no lifecycle. 403: it is not ours to know. Others pass.
-            let is_answer = matches!(status(&error), Some(400..500 | 501));
+            let is_answer = matches!(status(&error), Some(400..=499 | 501));
             tracing::debug!("the lifecycle of {bucket} is not known: {}", describe(&error));
             let good_for = if is_answer { KNOWN_FOR } else { UNKNOWN_FOR };
             Read { rules: Vec::new(), good_until: Instant::now() + good_for }

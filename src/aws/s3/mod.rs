@@ -10,8 +10,6 @@ mod read;
 mod refusal;
 mod single;
 
-use std::time::Duration;
-
 use sluicegate_state::Timestamp;
 
 use super::client::AwsClients;
@@ -24,9 +22,6 @@ use crate::ports::object_store::{
 use info::{Head, Told, object_info};
 use lifecycle::Lifecycle;
 use refusal::{Answer, classify};
-
-/// The longest that one try of a PUT may take: 60 seconds and a second for each MiB of the largest single PUT.
-pub(super) const PUT_ATTEMPT_MOST: Duration = Duration::from_secs(60 + 100);
 
 /// How objects are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
