@@ -2,11 +2,14 @@
 //! a query engine. See `docs/architecture.md` for the map.
 
 pub mod archive;
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod cli;
 pub mod config;
 pub mod curated;
 pub mod effects;
 pub mod embedded;
+pub mod events;
 pub mod failure;
 pub mod folder;
 pub mod job;
