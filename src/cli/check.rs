@@ -15,7 +15,7 @@ use crate::ports::warehouse::Warehouse;
 use super::args::{Flags, Format};
 use super::assemble;
 use super::exit::{Exit, Stop};
-use super::output::{Sheet, print, print_json};
+use super::output::{Sheet, counted, print, print_json};
 use super::session::load_config;
 use super::stored::existing_store;
 
@@ -111,7 +111,8 @@ fn landing(job: &Job) -> Vec<Finding> {
     }
     let mut findings = vec![finding(Level::Ok, &what, format!("{}: {taken} documents", root.display()), "")];
     if let Some(first) = strangers.first() {
-        let found = format!("{} files match no job, such as {first}", strangers.len());
+        let found =
+            format!("{} of no job, such as {first}", counted(strangers.len() as u64, "file", "files"));
         findings.push(finding(
             Level::Note,
             &what,

@@ -14,7 +14,7 @@ use crate::job::Job;
 use crate::ports::clock::Clock;
 use crate::ports::inbox::{Delivery, Inbox, Poll};
 
-use super::store::walk;
+use super::store::{Found, walk};
 use super::{FileStamp, LOCAL_BUCKET};
 
 /// A file older than this is taken at the first look.
@@ -35,6 +35,9 @@ pub struct FolderInbox {
     offered: HashMap<String, Vec<(String, FileStamp)>>,
     /// Young files and the first look at their present state.
     young: HashMap<String, (FileStamp, Timestamp)>,
+    /// Files whose names are no UTF-8, found by the last look and not yet told of in this process.
+    nameless: Vec<PathBuf>,
+    told: HashSet<PathBuf>,
     next_receipt: u64,
 }
 
@@ -48,22 +51,28 @@ impl FolderInbox {
             taken: HashSet::new(),
             offered: HashMap::new(),
             young: HashMap::new(),
+            nameless: Vec::new(),
+            told: HashSet::new(),
             next_receipt: 0,
         }
     }
 
     /// The files of the job that have not been taken in their present state.
-    fn look(&self) -> Outcome<Vec<(String, FileStamp)>> {
+    fn look(&mut self) -> Outcome<Vec<(String, FileStamp)>> {
         let mut found = Vec::new();
-        walk(&self.root, &self.root, &mut |key, path| {
-            if !self.job.matches(LOCAL_BUCKET, key) {
-                return;
+        let mut nameless = Vec::new();
+        let job = &self.job;
+        walk(&self.root, false, &mut |file| match file {
+            Found::File(key, path) if job.matches(LOCAL_BUCKET, key) => {
+                // A file that vanishes between the two calls is simply not there.
+                if let Ok(stamp) = fs::metadata(path).and_then(|metadata| FileStamp::of(&metadata)) {
+                    found.push((key.to_owned(), stamp));
+                }
             }
-            // A file that vanishes between the two calls is simply not there.
-            if let Ok(stamp) = fs::metadata(path).and_then(|metadata| FileStamp::of(&metadata)) {
-                found.push((key.to_owned(), stamp));
-            }
+            Found::File(..) => {}
+            Found::Nameless(path) => nameless.push(path.to_owned()),
         })?;
+        self.nameless = nameless.into_iter().filter(|path| !self.told.contains(path)).collect();
         found.retain(|file| !self.taken.contains(file));
         found.sort_by(|(a_key, a), (b_key, b)| (a.mtime_ns, a_key).cmp(&(b.mtime_ns, b_key)));
         Ok(found)
@@ -110,9 +119,23 @@ impl FolderInbox {
     fn delivery(&mut self, files: Vec<(String, FileStamp)>) -> Delivery {
         self.next_receipt += 1;
         let receipt = self.next_receipt.to_string();
-        let arrivals = files.iter().map(|(key, stamp)| self.arrival(key, *stamp)).collect();
+        let mut arrivals: Vec<Arrival> = files.iter().map(|(key, stamp)| self.arrival(key, *stamp)).collect();
+        arrivals.extend(self.nameless.iter().map(|path| nameless(path)));
+        self.told.extend(self.nameless.drain(..));
         self.offered.insert(receipt.clone(), files);
         Delivery { arrivals, receipt }
+    }
+}
+
+/// A file that can be no document is kept in the journal by its name, so that somebody sees it.
+fn nameless(path: &std::path::Path) -> Arrival {
+    Arrival::Unreadable {
+        source: "folder".to_owned(),
+        body: path.as_os_str().as_encoded_bytes().to_vec(),
+        reason: format!(
+            "the name of this file is no UTF-8, so it can be no document; rename it: {}",
+            path.display()
+        ),
     }
 }
 
@@ -130,7 +153,11 @@ impl Inbox for FolderInbox {
         // The rest is found again by the next look.
         let more = settled.len() > DELIVERY_FILES;
         let now_taken: Vec<_> = settled.into_iter().take(DELIVERY_FILES).collect();
-        let deliveries = if now_taken.is_empty() { Vec::new() } else { vec![self.delivery(now_taken)] };
+        let deliveries = if now_taken.is_empty() && self.nameless.is_empty() {
+            Vec::new()
+        } else {
+            vec![self.delivery(now_taken)]
+        };
         Ok(Poll { deliveries, unsettled, more })
     }
 
@@ -145,5 +172,41 @@ impl Inbox for FolderInbox {
 
     fn is_listing(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+    use crate::ports::clock::SystemClock;
+
+    fn arrivals(inbox: &mut FolderInbox) -> Vec<Arrival> {
+        let poll = inbox.poll().unwrap();
+        let receipts: Vec<String> = poll.deliveries.iter().map(|delivery| delivery.receipt.clone()).collect();
+        inbox.acknowledge(&receipts).unwrap();
+        poll.deliveries.into_iter().flat_map(|delivery| delivery.arrivals).collect()
+    }
+
+    #[test]
+    fn a_file_name_that_is_no_utf8_is_told_of_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = Arc::new(crate::config::demo(folder.path()).jobs.remove(0));
+        let landing = folder.path().join("landing");
+        fs::create_dir_all(&landing).unwrap();
+        let name = OsStr::from_bytes(b"caf\xe9.txt");
+        if fs::write(landing.join(name), "x").is_err() {
+            eprintln!("this file system allows no such name");
+            return;
+        }
+        let mut inbox = FolderInbox::new(job, &landing, Arc::new(SystemClock));
+        let first = arrivals(&mut inbox);
+        assert!(
+            matches!(&first[..], [Arrival::Unreadable { body, .. }] if body.ends_with(b"caf\xe9.txt")),
+            "{first:?}"
+        );
+        assert_eq!(arrivals(&mut inbox), []);
     }
 }

@@ -57,7 +57,10 @@ impl FileStamp {
 
 /// Calls `visit` with the key of every file under `root`.
 pub fn keys(root: &std::path::Path, visit: &mut dyn FnMut(&str)) -> crate::failure::Outcome<()> {
-    store::walk(root, root, &mut |key, _| visit(key))
+    store::walk(root, false, &mut |found| match found {
+        store::Found::File(key, _) => visit(key),
+        store::Found::Nameless(path) => visit(&path.to_string_lossy()),
+    })
 }
 
 /// What an I/O error of a whole folder means: trouble with the place, not with a document.

@@ -155,8 +155,10 @@ impl ObjectStore for FolderStore {
     fn list(&self, prefix: &str, visit: &mut dyn FnMut(ObjectInfo) -> Outcome<()>) -> Outcome<()> {
         self.root_must_exist()?;
         let mut files = Vec::new();
-        walk(&self.root, &self.root, &mut |key, path| {
-            if key.starts_with(prefix) {
+        walk(&self.root, true, &mut |found| {
+            if let Found::File(key, path) = found
+                && key.starts_with(prefix)
+            {
                 files.push((key.to_owned(), path.to_owned()));
             }
         })?;
@@ -211,9 +213,21 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Calls `visit` with the key and path of each regular file below `folder`, `.tmp` left out. Folders that are links are
-/// not followed: they could lead round in a circle.
-pub(super) fn walk(root: &Path, folder: &Path, visit: &mut dyn FnMut(&str, &Path)) -> Outcome<()> {
+/// One file found by a walk.
+pub(super) enum Found<'a> {
+    /// Its key, and where it lies.
+    File(&'a str, &'a Path),
+    /// Its name is no UTF-8, so that it cannot have a key.
+    Nameless(&'a Path),
+}
+
+/// Calls `visit` for each regular file below `root`. Folders that are links are not followed: they could lead round in a
+/// circle. `.tmp` is left out where it is our own.
+pub(super) fn walk(root: &Path, own: bool, visit: &mut dyn FnMut(Found<'_>)) -> Outcome<()> {
+    walk_folder(root, root, own, visit)
+}
+
+fn walk_folder(root: &Path, folder: &Path, own: bool, visit: &mut dyn FnMut(Found<'_>)) -> Outcome<()> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if folder != root && error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -224,13 +238,14 @@ pub(super) fn walk(root: &Path, folder: &Path, visit: &mut dyn FnMut(&str, &Path
         let path = entry.path();
         let Ok(kind) = entry.file_type() else { continue };
         if kind.is_dir() {
-            if !(folder == root && entry.file_name() == TEMPORARY) {
-                walk(root, &path, visit)?;
+            if !(own && folder == root && entry.file_name() == TEMPORARY) {
+                walk_folder(root, &path, own, visit)?;
             }
-        } else if (kind.is_file() || path.is_file())
-            && let Some(key) = key_of(root, &path)
-        {
-            visit(&key, &path);
+        } else if kind.is_file() || path.is_file() {
+            match key_of(root, &path) {
+                Some(key) => visit(Found::File(&key, &path)),
+                None => visit(Found::Nameless(&path)),
+            }
         }
     }
     Ok(())

@@ -239,6 +239,15 @@ impl FleetStage {
     }
 }
 
+/// A stage that ends, ends with its process; one that is killed says nothing, and its lease runs out.
+impl Drop for FleetStage {
+    fn drop(&mut self) {
+        if let Err(failure) = self.ledger.say_farewell() {
+            tracing::debug!("the ledger was not told that this process ends: {failure}");
+        }
+    }
+}
+
 impl Stage for FleetStage {
     fn name(&self) -> &'static str {
         "fleet"

@@ -80,6 +80,12 @@ impl LedgerConnection {
         Ok(self.open.as_mut().expect("it was opened above").as_mut())
     }
 
+    /// Tells the ledger that this process ends, where it is connected.
+    pub fn say_farewell(&mut self) -> Outcome<()> {
+        let incarnation = &self.context.incarnation;
+        self.open.as_mut().map_or(Ok(()), |warehouse| warehouse.farewell(incarnation))
+    }
+
     /// Forgets the connection after a failure, so that the next use opens a new one.
     pub fn close(&mut self) {
         self.open = None;

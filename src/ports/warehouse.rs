@@ -408,6 +408,9 @@ pub trait Warehouse: Send {
     /// Says that this incarnation lives, by the ledger's clock (§2, I11).
     fn heartbeat(&mut self, incarnation: &str, host: &str) -> Outcome<()>;
 
+    /// Says that this incarnation has ended, so that nobody waits for its lease.
+    fn farewell(&mut self, incarnation: &str) -> Outcome<()>;
+
     /// The incarnations seen within the lease of 60 seconds.
     fn live_incarnations(&mut self) -> Outcome<BTreeSet<String>>;
 

@@ -25,6 +25,10 @@ pub(super) fn heartbeat(
     connection.prepare_cached(sql)?.execute(params![incarnation, host, to_text(now)]).map(drop)
 }
 
+pub(super) fn farewell(connection: &Connection, incarnation: &str) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM sluicegate_machine WHERE incarnation = ?1", [incarnation]).map(drop)
+}
+
 pub(super) fn live_incarnations(
     connection: &Connection,
     now: Timestamp,

@@ -159,6 +159,10 @@ impl Warehouse for SqliteWarehouse {
         fleet::heartbeat(&self.connection, incarnation, host, self.clock.now()).map_err(failure)
     }
 
+    fn farewell(&mut self, incarnation: &str) -> Outcome<()> {
+        fleet::farewell(&self.connection, incarnation).map_err(failure)
+    }
+
     fn live_incarnations(&mut self) -> Outcome<BTreeSet<String>> {
         fleet::live_incarnations(&self.connection, self.clock.now()).map_err(failure)
     }

@@ -46,7 +46,8 @@ fn crawls(project: &Project) -> Vec<Crawl> {
 pub(crate) fn check_covered(project: &Project) {
     let crawls = crawls(project);
     for Crawl { id, window_end, state, batches, attempts, .. } in &crawls {
-        assert_eq!((state.as_str(), *attempts), ("succeeded", 1), "{crawls:?}");
+        // A death in a crawl makes it another attempt of the same row; one of them succeeds.
+        assert!(state == "succeeded" && *attempts >= 1, "{crawls:?}");
         let adopted = format!(
             "SELECT count(*) FROM sluicegate_batch WHERE crawl_id = '{id}' AND published_at <= '{window_end}' AND rows > 0"
         );

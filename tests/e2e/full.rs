@@ -25,9 +25,9 @@ fn ten_thousand_files_with_the_shipped_job() {
 
 #[test]
 fn ten_thousand_files_with_kills() {
-    if asked_for("10,000 files with the drain killed 25 times") {
+    if asked_for("10,000 files with the drain killed 30 times") {
         drained_with_kills(&Project::new(), &corpus(42, 10_000), 42, 10);
-        drained_with_kills(&Project::with_batches_of(100), &corpus(43, 10_000), 43, 15);
+        drained_with_kills(&Project::with_batches_of(100), &corpus(43, 10_000), 43, 20);
     }
 }
 

@@ -223,6 +223,15 @@ fn odd_names_and_times_are_names_and_times() {
     project.drain(0);
 }
 
+/// As if a minute had passed: nobody who was seen before counts as alive any more. A state that is lost takes with it what
+/// would have told at once that its processes are dead.
+fn outlive_leases(project: &Project) {
+    let warehouse = rusqlite::Connection::open(project.path("var/warehouse.db")).unwrap();
+    warehouse.busy_timeout(Duration::from_secs(30)).unwrap();
+    let past = "2000-01-01T00:00:00.000000Z";
+    warehouse.execute("UPDATE sluicegate_machine SET seen_at = ?1", [past]).unwrap();
+}
+
 /// The disk with the state is lost while originals wait in the archive, and the landing has emptied itself meanwhile.
 #[test]
 fn archived_originals_survive_the_loss_of_state_and_landing() {
@@ -253,6 +262,7 @@ fn loaded_batches_are_published_after_the_loss_of_the_state() {
     stuck(&project, "var/curated");
     blocked.free();
     fs::remove_dir_all(project.path("var/state")).unwrap();
+    outlive_leases(&project);
     drained(&project);
     check(&project, &expected, &landed);
     project.drain(0);
@@ -271,6 +281,7 @@ fn a_drain_that_loses_its_state_with_each_death_loads_everything_once() {
         no_stranger_in_curated(&project);
         fs::remove_dir_all(project.path("var/state")).unwrap();
     }
+    outlive_leases(&project);
     drained(&project);
     check(&project, &expected, &landed);
     project.drain(0);
