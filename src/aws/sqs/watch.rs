@@ -18,8 +18,10 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A long poll that ends with nothing before this did not wait; asking again at once would be a storm.
 const LEAST_EMPTY: Duration = Duration::from_millis(200);
+/// An answer that was on its way when the stop came is still taken: its messages would otherwise stay hidden.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
 /// The most time that a stop spends on giving messages back.
-const STOP_TIME: Duration = Duration::from_secs(2);
+const STOP_TIME: Duration = Duration::from_secs(3);
 
 /// The running receivers; dropping them stops them.
 pub(super) struct Receivers {
@@ -109,11 +111,7 @@ impl Receiver {
         let mut failures = 0;
         while !*self.stopped.borrow() {
             let began = Instant::now();
-            let received = tokio::select! {
-                biased;
-                _ = self.stopped.changed() => return,
-                received = self.queue.receive(self.options.long_poll, self.options.visibility) => received,
-            };
+            let Some(received) = self.receive().await else { return };
             let pause = match received {
                 Ok(messages) => {
                     failures = 0;
@@ -134,6 +132,17 @@ impl Receiver {
                     () = tokio::time::sleep(pause) => {}
                 }
             }
+        }
+    }
+
+    /// What one long poll brought; `None` when it was broken off by a stop.
+    async fn receive(&mut self) -> Option<Outcome<Vec<Received>>> {
+        let Self { queue, options, stopped, .. } = self;
+        let mut receiving = Box::pin(queue.receive(options.long_poll, options.visibility));
+        tokio::select! {
+            biased;
+            _ = stopped.changed() => tokio::time::timeout(LAST_ANSWER, receiving).await.ok(),
+            received = &mut receiving => Some(received),
         }
     }
 
