@@ -31,17 +31,24 @@ pub(super) struct Receivers {
     stop: watch::Sender<bool>,
 }
 
-/// Why the queue cannot be read now.
-#[derive(Clone, Default)]
-struct Trouble(Arc<Mutex<Option<Failure>>>);
+/// Why the queue cannot be read now. One receiver that failed while others wait for messages is no trouble yet.
+#[derive(Clone)]
+struct Trouble(Arc<Mutex<Vec<Option<Failure>>>>);
 
 impl Trouble {
-    fn set(&self, failure: Option<Failure>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    fn new(receivers: usize) -> Self {
+        Self(Arc::new(Mutex::new(vec![None; receivers])))
     }
 
+    /// Notes how a receiver's last request ended.
+    fn set(&self, receiver: usize, failure: Option<Failure>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[receiver] = failure;
+    }
+
+    /// A failure, if every receiver's last request failed.
     fn get(&self) -> Option<Failure> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.iter().all(Option::is_some) { last.first().cloned().flatten() } else { None }
     }
 }
 
@@ -50,9 +57,10 @@ impl Receivers {
         let count = options.receivers.max(1);
         let (sender, batches) = mpsc::channel(count * BATCHES_PER_RECEIVER);
         let (stop, stopped) = watch::channel(false);
-        let trouble = Trouble::default();
-        for _ in 0..count {
+        let trouble = Trouble::new(count);
+        for number in 0..count {
             let receiver = Receiver {
+                number,
                 queue: queue.clone(),
                 options: *options,
                 batches: sender.clone(),
@@ -99,6 +107,7 @@ impl Drop for Receivers {
 }
 
 struct Receiver {
+    number: usize,
     queue: Queue,
     options: SqsOptions,
     batches: mpsc::Sender<Vec<Received>>,
@@ -115,13 +124,13 @@ impl Receiver {
             let pause = match received {
                 Ok(messages) => {
                     failures = 0;
-                    self.trouble.set(None);
+                    self.trouble.set(self.number, None);
                     let did_not_wait = messages.is_empty() && began.elapsed() < LEAST_EMPTY;
                     self.hand_over(messages).await;
                     did_not_wait.then(|| jittered(FIRST_PAUSE, FIRST_PAUSE, 0))
                 }
                 Err(failure) => {
-                    self.trouble.set(Some(failure));
+                    self.trouble.set(self.number, Some(failure));
                     failures += 1;
                     Some(jittered(FIRST_PAUSE, LONGEST_PAUSE, failures - 1))
                 }
