@@ -1,10 +1,11 @@
 //! Lists objects. Keys come url-encoded (`encoding-type=url`): XML 1.0 cannot carry every character that a key may have.
 
+use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types::{BucketVersioningStatus, EncodingType, Object, ObjectVersion};
 
-use super::super::failure::{failure, status};
+use super::super::failure::{HttpResponse, failure, status};
 use super::S3Store;
 use super::info::Told;
 use crate::events::form_decode;
@@ -35,11 +36,19 @@ fn has_versions(store: &S3Store) -> Outcome<bool> {
         )),
         // A storage that knows no versions.
         Err(error) if status(&error) == Some(501) => Ok(false),
+        // Some storages give the answer's outermost element another name than the documented one.
+        Err(error) if status(&error) == Some(200) => Ok(body_says_versions(&error)),
         Err(error) => {
             let doing = format!("asking whether {} has versions (s3:GetBucketVersioning)", store.bucket);
             Err(failure(&doing, &error))
         }
     }
+}
+
+fn body_says_versions<E>(error: &SdkError<E, HttpResponse>) -> bool {
+    let body = error.raw_response().and_then(|response| response.body().bytes()).unwrap_or_default();
+    let body = String::from_utf8_lossy(body);
+    ["Enabled", "Suspended"].iter().any(|status| body.contains(&format!("<Status>{status}</Status>")))
 }
 
 fn list_objects(store: &S3Store, full_prefix: &str, visit: &mut Visit<'_>) -> Outcome<()> {

@@ -167,7 +167,7 @@ impl<'a> Upload<'a> {
     fn complete_once(
         &self,
         parts: CompletedMultipartUpload,
-    ) -> Result<(), SdkError<CompleteMultipartUploadError, HttpResponse>> {
+    ) -> Result<(), Box<SdkError<CompleteMultipartUploadError, HttpResponse>>> {
         let request = self
             .store
             .s3()
@@ -179,7 +179,7 @@ impl<'a> Upload<'a> {
             .multipart_upload(parts)
             .customize()
             .config_override(aws_sdk_s3::config::Builder::new().retry_config(RetryConfig::disabled()));
-        self.store.clients.block_on(request.send()).map(drop)
+        self.store.clients.block_on(request.send()).map(drop).map_err(Box::new)
     }
 
     fn abort(&self) {

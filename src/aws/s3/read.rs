@@ -26,7 +26,7 @@ const PROGRESS_BYTES: u64 = 256 << 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
-type GetError = SdkError<GetObjectError, HttpResponse>;
+type GetError = Box<SdkError<GetObjectError, HttpResponse>>;
 
 impl S3Store {
     /// GET of one version, else of just the entity tag, else of whatever is there.
@@ -177,7 +177,7 @@ impl Place {
         // The checksum of the whole object says nothing about its rest, and some storages send it all the same.
         let unchecked = aws_sdk_s3::config::Builder::new()
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
-        self.clients.block_on(request.customize().config_override(unchecked).send())
+        self.clients.block_on(request.customize().config_override(unchecked).send()).map_err(Box::new)
     }
 }
 

@@ -99,7 +99,7 @@ fn received(message: Message) -> Option<Received> {
         .and_then(|count| count.parse::<u32>().ok());
     if let Some(times) = times.filter(|times| *times >= MANY_RECEIVES) {
         let id = message.message_id().unwrap_or("?");
-        tracing::warn!("message {id} has come {times} times: it is journaled, and cannot be deleted");
+        tracing::warn!("message {id} has come {times} times: somebody takes it and does not delete it");
     }
     Some(Received { receipt: message.receipt_handle?, body: message.body.unwrap_or_default() })
 }

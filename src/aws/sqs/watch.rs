@@ -18,8 +18,10 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A long poll that ends with nothing before this did not wait; asking again at once would be a storm.
 const LEAST_EMPTY: Duration = Duration::from_millis(200);
+/// An answer that was on its way when the stop came is still taken: its messages would otherwise stay hidden.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
 /// The most time that a stop spends on giving messages back.
-const STOP_TIME: Duration = Duration::from_secs(2);
+const STOP_TIME: Duration = Duration::from_secs(3);
 
 /// The running receivers; dropping them stops them.
 pub(super) struct Receivers {
@@ -29,17 +31,24 @@ pub(super) struct Receivers {
     stop: watch::Sender<bool>,
 }
 
-/// Why the queue cannot be read now.
-#[derive(Clone, Default)]
-struct Trouble(Arc<Mutex<Option<Failure>>>);
+/// Why the queue cannot be read now. One receiver that failed while others wait for messages is no trouble yet.
+#[derive(Clone)]
+struct Trouble(Arc<Mutex<Vec<Option<Failure>>>>);
 
 impl Trouble {
-    fn set(&self, failure: Option<Failure>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    fn new(receivers: usize) -> Self {
+        Self(Arc::new(Mutex::new(vec![None; receivers])))
     }
 
+    /// Notes how a receiver's last request ended.
+    fn set(&self, receiver: usize, failure: Option<Failure>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[receiver] = failure;
+    }
+
+    /// A failure, if every receiver's last request failed.
     fn get(&self) -> Option<Failure> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.iter().all(Option::is_some) { last.first().cloned().flatten() } else { None }
     }
 }
 
@@ -48,9 +57,10 @@ impl Receivers {
         let count = options.receivers.max(1);
         let (sender, batches) = mpsc::channel(count * BATCHES_PER_RECEIVER);
         let (stop, stopped) = watch::channel(false);
-        let trouble = Trouble::default();
-        for _ in 0..count {
+        let trouble = Trouble::new(count);
+        for number in 0..count {
             let receiver = Receiver {
+                number,
                 queue: queue.clone(),
                 options: *options,
                 batches: sender.clone(),
@@ -97,6 +107,7 @@ impl Drop for Receivers {
 }
 
 struct Receiver {
+    number: usize,
     queue: Queue,
     options: SqsOptions,
     batches: mpsc::Sender<Vec<Received>>,
@@ -109,21 +120,17 @@ impl Receiver {
         let mut failures = 0;
         while !*self.stopped.borrow() {
             let began = Instant::now();
-            let received = tokio::select! {
-                biased;
-                _ = self.stopped.changed() => return,
-                received = self.queue.receive(self.options.long_poll, self.options.visibility) => received,
-            };
+            let Some(received) = self.receive().await else { return };
             let pause = match received {
                 Ok(messages) => {
                     failures = 0;
-                    self.trouble.set(None);
+                    self.trouble.set(self.number, None);
                     let did_not_wait = messages.is_empty() && began.elapsed() < LEAST_EMPTY;
                     self.hand_over(messages).await;
                     did_not_wait.then(|| jittered(FIRST_PAUSE, FIRST_PAUSE, 0))
                 }
                 Err(failure) => {
-                    self.trouble.set(Some(failure));
+                    self.trouble.set(self.number, Some(failure));
                     failures += 1;
                     Some(jittered(FIRST_PAUSE, LONGEST_PAUSE, failures - 1))
                 }
@@ -134,6 +141,17 @@ impl Receiver {
                     () = tokio::time::sleep(pause) => {}
                 }
             }
+        }
+    }
+
+    /// What one long poll brought; `None` when it was broken off by a stop.
+    async fn receive(&mut self) -> Option<Outcome<Vec<Received>>> {
+        let Self { queue, options, stopped, .. } = self;
+        let mut receiving = Box::pin(queue.receive(options.long_poll, options.visibility));
+        tokio::select! {
+            biased;
+            _ = stopped.changed() => tokio::time::timeout(LAST_ANSWER, receiving).await.ok(),
+            received = &mut receiving => Some(received),
         }
     }
 
