@@ -20,6 +20,8 @@ CREATE TABLE batch (
     -- For a replay: its parents as a JSON array of batch ids, and its number.
     parents           TEXT CHECK (json_valid(parents)),
     replay            INTEGER NOT NULL DEFAULT 0 CHECK (replay >= 0),
+    -- Sealed elsewhere, or by an earlier life of this machine, and found in the archive.
+    adopted           INTEGER NOT NULL DEFAULT 0 CHECK (adopted IN (0, 1)),
     -- Members that went back to the journal to be tried in a later batch.
     deferred          INTEGER NOT NULL DEFAULT 0 CHECK (deferred BETWEEN 0 AND documents),
     -- Transient failures since the batch entered its state; back-off counts them.
@@ -100,7 +102,7 @@ END;
 
 CREATE TRIGGER batch_is_fixed
 BEFORE UPDATE OF batch_id, job, documents, bytes, estimated_rows, oldest_event_time, earliest_expiry, early, sealed_at,
-                 incarnation, definition_hash, parents, replay
+                 incarnation, definition_hash, parents, replay, adopted
 ON batch
 BEGIN
     SELECT RAISE(ABORT, 'what was sealed never changes');
@@ -179,11 +181,11 @@ BEGIN
     SELECT RAISE(ABORT, 'the members of a batch never change');
 END;
 
--- Only a replay may take what another batch had.
+-- Only a replay may take what another batch had, and an adopted batch holds what its archive says.
 CREATE TRIGGER member_is_free
 BEFORE INSERT ON member
 WHEN (SELECT state FROM notification WHERE notification_id = new.notification_id) IS NOT 'pending'
-     AND (SELECT parents FROM batch WHERE batch_id = new.batch_id) IS NULL
+     AND (SELECT parents IS NULL AND adopted = 0 FROM batch WHERE batch_id = new.batch_id)
 BEGIN
     SELECT RAISE(ABORT, 'this notification is in another batch');
 END;

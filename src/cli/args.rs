@@ -101,6 +101,12 @@ pub(super) enum JobsCommand {
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
+    /// Let parked batches go on from the state they failed in
+    Replay {
+        /// Batch ids, or their beginnings
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
     /// A batch by the beginning of its id, or a document by its key: its whole story
     Show {
         /// Batch id (or its beginning), or document key

@@ -92,6 +92,7 @@ pub(super) fn context(config: &Config, surroundings: Surroundings) -> Result<Con
         incarnation,
         host: host(),
         landings,
+        scanned_jobs: config.jobs.iter().map(|job| job.name.clone()).collect(),
         archive: Arc::new(FolderStore::new(folder(&config.settings.archive)?)),
         curated: Arc::new(FolderStore::new(folder(&config.settings.curated)?)),
         state: config.settings.state.clone(),
@@ -103,10 +104,18 @@ pub(super) fn context(config: &Config, surroundings: Surroundings) -> Result<Con
     })
 }
 
-/// Removes what killed processes left half-written; only the drainer of a state folder does so.
-pub(super) fn clear_temporary(config: &Config) -> Result<(), Stop> {
+/// Makes the folders that are ours and removes what killed processes left half-written there; only the drainer of a state
+/// folder does so.
+pub(super) fn prepare_folders(config: &Config) -> Result<(), Stop> {
     for location in [&config.settings.archive, &config.settings.curated] {
-        FolderStore::new(folder(location)?).clear_temporary()?;
+        // A place that cannot be used now holds up the stage that needs it, and no other.
+        let path = folder(location)?;
+        let made = std::fs::create_dir_all(&path).map_err(|error| {
+            Failure::transient(format!("cannot make the folder {}: {error}", path.display()))
+        });
+        if let Err(failure) = made.and_then(|()| FolderStore::new(path).clear_temporary()) {
+            tracing::warn!("{failure}");
+        }
     }
     Ok(())
 }

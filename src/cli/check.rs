@@ -4,13 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
-use sluicegate_state::Store;
-use sluicegate_state::seam::Seam;
 
 use crate::config::Config;
 use crate::folder::LOCAL_BUCKET;
 use crate::job::Job;
-use crate::pipeline::ledger::check_identity;
+use crate::pipeline::ledger::compare_identity;
 use crate::ports::clock::{Clock, SystemClock};
 use crate::ports::warehouse::Warehouse;
 
@@ -19,6 +17,7 @@ use super::assemble;
 use super::exit::{Exit, Stop};
 use super::output::{Sheet, print, print_json};
 use super::session::load_config;
+use super::stored::existing_store;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -72,7 +71,7 @@ fn look(config: &Config) -> Vec<Finding> {
     for job in &config.jobs {
         findings.extend(landing(job));
     }
-    findings.extend(state(config));
+    findings.push(state(config));
     for (what, location) in [("archive", &config.settings.archive), ("curated", &config.settings.curated)] {
         if let Ok(folder) = assemble::folder(location) {
             findings.push(writable(what, &folder));
@@ -123,30 +122,43 @@ fn landing(job: &Job) -> Vec<Finding> {
     findings
 }
 
-fn state(config: &Config) -> Vec<Finding> {
-    let folder = &config.settings.state;
-    let opened = Store::open(folder, Seam::default());
-    match opened.and_then(|store| store.quick_check()) {
-        Ok(problems) if problems.is_empty() => {
-            vec![finding(Level::Ok, "state", format!("{}, sound", folder.display()), "")]
+fn state(config: &Config) -> Finding {
+    let folder = config.settings.state.display();
+    let sound = match existing_store(config) {
+        Ok(None) => {
+            return finding(
+                Level::Ok,
+                "state",
+                format!("{folder}, not made yet; the first drain makes it"),
+                "",
+            );
         }
-        Ok(problems) => vec![finding(
+        Ok(Some(store)) => store.quick_check().map_err(|error| error.to_string()),
+        Err(stop) => Err(stop.message),
+    };
+    match sound {
+        Ok(problems) if problems.is_empty() => finding(Level::Ok, "state", format!("{folder}, sound"), ""),
+        Ok(problems) => finding(
             Level::Wrong,
             "state",
             problems.join("; "),
-            "stop Sluicegate and move the state folder away; the landing is read again, and nothing is loaded twice",
-        )],
-        Err(error) => vec![finding(Level::Wrong, "state", error.to_string(), "see the message")],
+            "stop Sluicegate and move the state folder away; a fresh one is rebuilt, and nothing is loaded twice",
+        ),
+        Err(message) => finding(Level::Wrong, "state", message, "see the message"),
     }
 }
 
 /// Tries to write, without leaving anything.
 fn writable(what: &str, folder: &Path) -> Finding {
-    let probe = || -> std::io::Result<()> {
-        std::fs::create_dir_all(folder)?;
-        let file = tempfile::tempfile_in(folder)?;
-        file.sync_all()
-    };
+    if !folder.exists() {
+        return finding(
+            Level::Ok,
+            what,
+            format!("{}, not made yet; the first drain makes it", folder.display()),
+            "",
+        );
+    }
+    let probe = || tempfile::tempfile_in(folder)?.sync_all();
     match probe() {
         Ok(()) => finding(Level::Ok, what, format!("{}, writable", folder.display()), ""),
         Err(error) => finding(
@@ -182,12 +194,20 @@ fn warehouse(config: &Config) -> Vec<Finding> {
 }
 
 fn ledger(config: &Config, warehouse: &mut dyn Warehouse) -> Finding {
-    let mut store = match Store::open(&config.settings.state, Seam::default()) {
-        Ok(store) => store,
-        Err(error) => return finding(Level::Wrong, "ledger", error.to_string(), "see the message"),
+    let store = match existing_store(config) {
+        Ok(Some(store)) => store,
+        Ok(None) => {
+            return finding(
+                Level::Ok,
+                "ledger",
+                "will be the one of the state that the first drain makes",
+                "",
+            );
+        }
+        Err(stop) => return finding(Level::Wrong, "ledger", stop.message, "see the message"),
     };
-    match check_identity(&mut store, warehouse) {
-        Ok(()) => finding(Level::Ok, "ledger", "the one this state belongs to", ""),
+    match compare_identity(&store, warehouse) {
+        Ok(_) => finding(Level::Ok, "ledger", "the one this state belongs to", ""),
         Err(failure) => finding(Level::Wrong, "ledger", failure.message, "see the message"),
     }
 }

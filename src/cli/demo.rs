@@ -14,6 +14,7 @@ use super::drain::{Drained, drain_config};
 use super::exit::{Exit, Stop};
 use super::output::{Sheet, print};
 use super::query::table;
+use super::signals::stop_on_signal;
 
 const ROOT: &str = "var/demo";
 /// Says that the folder is the demo's own and may be emptied.
@@ -26,6 +27,7 @@ const QUESTION: &str = "SELECT i.customer_id, count(DISTINCT i.invoice_id) AS in
 
 /// `sluicegate demo`.
 pub(super) fn demo(flags: &Flags) -> Result<Exit, Stop> {
+    let asked = stop_on_signal(Exit::Failed)?;
     let root = Path::new(ROOT);
     empty(root)?;
     let config = config::demo(root);
@@ -34,7 +36,7 @@ pub(super) fn demo(flags: &Flags) -> Result<Exit, Stop> {
     let tell = |text: &str| if flags.output == Format::Table { print(text) } else { Ok(()) };
     tell(&format!("{} files landed in {ROOT}/landing\n\n$ sluicegate drain --crawl\n", files.len()))?;
     let options = DrainOptions { watch: false, crawl: true, patience: Duration::from_secs(60) };
-    let summary = match drain_config(&config, &options, true)? {
+    let summary = match drain_config(&config, &options, &asked)? {
         Drained::Done(summary) => summary,
         Drained::HeldBy(holder) => return Err(Stop::failed(format!("another demo is running: {holder}"))),
     };

@@ -11,6 +11,7 @@ use crate::pipeline::archive::ArchiveStage;
 use crate::pipeline::bell::Bell;
 use crate::pipeline::context::Context;
 use crate::pipeline::crawl::{CrawlStage, WindowEnd};
+use crate::pipeline::fleet::FleetStage;
 use crate::pipeline::ledger::check_identity;
 use crate::pipeline::listener::Listener;
 use crate::pipeline::load::LoadStage;
@@ -23,19 +24,21 @@ use crate::ports::clock::{Clock, SystemClock};
 use super::args::{DrainOptions, Flags};
 use super::assemble::{self, Inboxes, Surroundings};
 use super::exit::{Exit, Stop};
+use super::manager::{self, Pulse};
 use super::output::time;
 use super::progress::Progress;
 use super::session::{Session, host, load_config};
-use super::signals::stop_on_signal;
+use super::signals::{Asked, stop_on_signal};
 use super::summary::Summary;
 
 /// `sluicegate drain`.
 pub(super) fn drain(flags: &Flags, options: &DrainOptions) -> Result<Exit, Stop> {
+    let asked = stop_on_signal(if options.watch { Exit::Fine } else { Exit::Failed })?;
     let config = load_config(flags)?;
-    match drain_config(&config, options, true)? {
+    match drain_config(&config, options, &asked)? {
         Drained::Done(summary) => {
             summary.show(flags)?;
-            Ok(summary.exit())
+            Ok(end_of(options, &summary))
         }
         Drained::HeldBy(holder) => {
             eprintln!("sluicegate: this state folder is being drained already, by {holder}");
@@ -51,6 +54,11 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Stop> {
     drain(flags, &options)
 }
 
+/// Who watches ends only because somebody said so, and that is fine whatever documents it met before.
+fn end_of(options: &DrainOptions, summary: &Summary) -> Exit {
+    if options.watch { Exit::Fine } else { summary.exit() }
+}
+
 /// How a drain ended.
 pub(super) enum Drained {
     /// It did what could be done.
@@ -60,7 +68,7 @@ pub(super) enum Drained {
 }
 
 /// Drains what `config` describes.
-pub(super) fn drain_config(config: &Config, options: &DrainOptions, signals: bool) -> Result<Drained, Stop> {
+pub(super) fn drain_config(config: &Config, options: &DrainOptions, asked: &Asked) -> Result<Drained, Stop> {
     assemble::refuse_unsupported(config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let holder = format!("process {} on {} since {}", std::process::id(), host(), time(clock.now()));
@@ -68,7 +76,7 @@ pub(super) fn drain_config(config: &Config, options: &DrainOptions, signals: boo
         Ok(lock) => lock,
         Err(holder) => return Ok(Drained::HeldBy(holder)),
     };
-    assemble::clear_temporary(config)?;
+    assemble::prepare_folders(config)?;
     let mut session = Session::begin(config, Seam::default(), clock.clone())?;
     let surroundings = Surroundings {
         clock: clock.clone(),
@@ -77,9 +85,9 @@ pub(super) fn drain_config(config: &Config, options: &DrainOptions, signals: boo
         seal_at_once: !options.watch,
     };
     let context = Arc::new(assemble::context(config, surroundings)?);
-    let result = work(config, &context, session.store(), options, signals);
+    let result = work(config, &context, session.store(), options, asked);
     let exit = match &result {
-        Ok(summary) => summary.exit(),
+        Ok(summary) => end_of(options, summary),
         Err(stop) => stop.exit,
     };
     session.end(exit)?;
@@ -91,27 +99,32 @@ fn work(
     context: &Arc<Context>,
     store: &mut Store,
     options: &DrainOptions,
-    signals: bool,
+    asked: &Asked,
 ) -> Result<Summary, Stop> {
     refuse_wrong_ledger(context, store)?;
     let mut waiting = Vec::new();
-    let stages = stages(config, context, options.watch, &mut waiting)?;
+    let Parts { stages, pulses } = parts(config, context, options.watch, &mut waiting)?;
     let bell = Arc::new(Bell::new(stages.len()));
-    let asked = signals
-        .then(|| stop_on_signal(bell.clone(), if options.watch { Exit::Fine } else { Exit::Failed }))
-        .transpose()?;
+    asked.stops(&bell);
+    if options.watch {
+        manager::announce(&bell, pulses);
+    }
     let progress = Progress::start(context.clone());
     let run = RunOptions { watch: options.watch, patience: options.patience };
-    waiting.extend(scheduler::run(context, &bell, stages, run)?);
-    let stopped = asked.as_ref().is_some_and(|asked| asked.to_stop());
-    if stopped && !options.watch {
-        waiting.push("stopped by a signal".to_owned());
+    let ended = scheduler::run(context, &bell, stages, run);
+    if options.watch {
+        manager::say_stopping();
     }
-    if options.crawl && !stopped {
+    waiting.extend(ended?);
+    if options.crawl && !asked.to_stop() {
         let catalogs = assemble::catalogs(config, &context.clock)?;
         let stage: Box<dyn Stage> = Box::new(CrawlStage::new(context.clone(), catalogs, WindowEnd::Now)?);
         let bell = Arc::new(Bell::new(1));
+        asked.stops(&bell);
         waiting.extend(scheduler::run(context, &bell, vec![stage], run)?);
+    }
+    if asked.to_stop() && !options.watch {
+        waiting.push("stopped by a signal".to_owned());
     }
     drop(progress);
     let mut failed = 0;
@@ -143,25 +156,35 @@ fn refuse_wrong_ledger(context: &Context, store: &mut Store) -> Result<(), Stop>
     }
 }
 
+/// The stages of a drain, and the pulses of its listeners.
+struct Parts {
+    stages: Vec<Box<dyn Stage>>,
+    pulses: Vec<Pulse>,
+}
+
 /// All stages. A landing that is not there is added to what is waited for.
-fn stages(
+fn parts(
     config: &Config,
     context: &Arc<Context>,
     watch: bool,
     waiting: &mut Vec<String>,
-) -> Result<Vec<Box<dyn Stage>>, Stop> {
+) -> Result<Parts, Stop> {
     let Inboxes { inboxes, missing } = assemble::inboxes(context)?;
     let mut stages: Vec<Box<dyn Stage>> = Vec::new();
+    let mut pulses = Vec::new();
     if missing.is_empty() || watch {
         for inbox in inboxes {
-            stages.push(Box::new(Listener::new(context.clone(), inbox, watch)?));
+            let listener = Listener::new(context.clone(), inbox, watch)?;
+            pulses.push(listener.pulse());
+            stages.push(Box::new(listener));
         }
     }
     waiting.extend(missing);
     let catalogs = assemble::catalogs(config, &context.clock)?;
+    stages.push(Box::new(FleetStage::new(context.clone(), watch)?));
     stages.push(Box::new(ArchiveStage::new(context.clone())?));
     stages.push(Box::new(LoadStage::new(context.clone())?));
     stages.push(Box::new(PublishStage::new(context.clone())?));
     stages.push(Box::new(CrawlStage::new(context.clone(), catalogs, WindowEnd::Ticks { watch })?));
-    Ok(stages)
+    Ok(Parts { stages, pulses })
 }

@@ -14,11 +14,13 @@ use crate::ports::clock::{Clock, SystemClock};
 use super::args::Flags;
 use super::assemble::{self, Surroundings};
 use super::exit::{Exit, Stop};
+use super::manager;
 use super::session::{Session, load_config};
 use super::signals::stop_on_signal;
 
 /// `sluicegate listen`.
 pub(super) fn listen(flags: &Flags) -> Result<Exit, Stop> {
+    let asked = stop_on_signal(Exit::Fine)?;
     let config = load_config(flags)?;
     assemble::refuse_unsupported(&config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -35,24 +37,20 @@ pub(super) fn listen(flags: &Flags) -> Result<Exit, Stop> {
         tracing::warn!("{message}");
     }
     let mut stages: Vec<Box<dyn Stage>> = Vec::new();
+    let mut pulses = Vec::new();
     for inbox in inboxes {
-        stages.push(Box::new(Listener::new(context.clone(), inbox, true)?));
+        let listener = Listener::new(context.clone(), inbox, true)?;
+        pulses.push(listener.pulse());
+        stages.push(Box::new(listener));
     }
     let bell = Arc::new(Bell::new(stages.len()));
-    stop_on_signal(bell.clone(), Exit::Fine)?;
-    tell_the_manager(&[sd_notify::NotifyState::Ready]);
+    asked.stops(&bell);
+    manager::announce(&bell, pulses);
     let run = RunOptions { watch: true, patience: Duration::ZERO };
     let result = scheduler::run(&context, &bell, stages, run);
-    tell_the_manager(&[sd_notify::NotifyState::Stopping]);
+    manager::say_stopping();
     let exit = if result.is_ok() { Exit::Fine } else { Exit::Failed };
     session.end(exit)?;
     result?;
     Ok(exit)
-}
-
-/// Without a service manager this does nothing; with one that does not listen, work goes on all the same.
-fn tell_the_manager(states: &[sd_notify::NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!("the service manager cannot be told: {error}");
-    }
 }

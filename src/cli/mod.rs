@@ -10,9 +10,11 @@ mod drain;
 mod exit;
 mod jobs;
 mod listen;
+mod manager;
 mod output;
 mod progress;
 mod query;
+mod replay;
 mod session;
 mod show;
 mod signals;
@@ -39,7 +41,7 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Fine.into() };
         }
     };
-    start_logging(flags.verbose);
+    start_logging(&flags);
     match run(&flags) {
         Ok(exit) => exit.into(),
         Err(stop) => {
@@ -65,14 +67,19 @@ fn run(flags: &Flags) -> Result<Exit, Stop> {
 }
 
 /// Logs go to stderr: stdout is data.
-fn start_logging(verbose: u8) {
-    let level = match verbose {
+fn start_logging(flags: &Flags) {
+    let level = match flags.verbose {
         0 => "warn",
         1 => "info",
         2 => "debug",
         _ => "trace",
     };
-    let filter = EnvFilter::try_from_env("SLUICEGATE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    // The demo is the same whatever the environment says.
+    let from_environment = match flags.command {
+        Command::Demo => None,
+        _ => EnvFilter::try_from_env("SLUICEGATE_LOG").ok(),
+    };
+    let filter = from_environment.unwrap_or_else(|| EnvFilter::new(level));
     let colours =
         std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::fmt()

@@ -18,7 +18,9 @@ pub(super) fn load_config(flags: &Flags) -> Result<Config, Stop> {
 
 /// The name of this machine, for people.
 pub(super) fn host() -> String {
-    let from_file = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    // A hardened unit hides most of /proc.
+    let files = ["/proc/sys/kernel/hostname", "/etc/hostname"];
+    let from_file = || files.iter().find_map(|file| std::fs::read_to_string(file).ok());
     let name = std::env::var("HOSTNAME").ok().or_else(from_file).unwrap_or_default();
     let name = name.trim();
     if name.is_empty() { "unknown".to_owned() } else { name.to_owned() }

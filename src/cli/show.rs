@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::SecondsFormat;
 use serde::Serialize;
 use sluicegate_state::{Attempt, Batch, JournalEntry, Store, TransitionRecord};
 
@@ -122,7 +123,10 @@ fn batch_history(store: &Store, batch: &Batch) -> Result<Vec<Event>, Stop> {
         events.extend(attempt_words(&attempt));
     }
     events.sort_by_key(|event| event.0);
-    Ok(events.into_iter().map(|(at, what)| Event { at: at.to_rfc3339(), what }).collect())
+    Ok(events
+        .into_iter()
+        .map(|(at, what)| Event { at: at.to_rfc3339_opts(SecondsFormat::Micros, true), what })
+        .collect())
 }
 
 fn transition_words(transition: &TransitionRecord) -> String {
@@ -194,13 +198,13 @@ fn notified(entry: &JournalEntry) -> Notified {
         sequencer: n.sequencer.clone(),
         event: n.event_name.clone(),
         source: n.source.clone(),
-        event_time: n.event_time.to_rfc3339(),
-        received_at: entry.received_at.to_rfc3339(),
+        event_time: n.event_time.to_rfc3339_opts(SecondsFormat::Micros, true),
+        received_at: entry.received_at.to_rfc3339_opts(SecondsFormat::Micros, true),
         redeliveries: entry.redeliveries,
         state: entry.state.to_string(),
         batch_id: entry.batch_id.clone(),
-        next_try_at: entry.next_try_at.map(|at| at.to_rfc3339()),
-        expires_at: n.expires_at.map(|at| at.to_rfc3339()),
+        next_try_at: entry.next_try_at.map(|at| at.to_rfc3339_opts(SecondsFormat::Micros, true)),
+        expires_at: n.expires_at.map(|at| at.to_rfc3339_opts(SecondsFormat::Micros, true)),
     }
 }
 
@@ -268,7 +272,10 @@ fn document_history(
         }
     }
     events.sort_by_key(|event| event.0);
-    Ok(events.into_iter().map(|(at, what)| Event { at: at.to_rfc3339(), what }).collect())
+    Ok(events
+        .into_iter()
+        .map(|(at, what)| Event { at: at.to_rfc3339_opts(SecondsFormat::Micros, true), what })
+        .collect())
 }
 
 fn document_text(story: &DocumentStory) -> String {

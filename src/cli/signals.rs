@@ -1,8 +1,7 @@
 //! SIGINT and SIGTERM end the program cleanly at once, at any moment. What is under way is either committed or not: a
 //! later run goes on from there.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -15,28 +14,54 @@ use super::exit::{Exit, Stop};
 /// How long stages have to come to the end of their present step.
 const GRACE: Duration = Duration::from_millis(400);
 
-/// Whether a signal asked the program to stop.
+/// Whether a signal asked the program to stop, and the run that it stops then.
 #[derive(Clone, Default)]
-pub(super) struct Asked(Arc<AtomicBool>);
+pub(super) struct Asked(Arc<Mutex<Reach>>);
+
+#[derive(Default)]
+struct Reach {
+    asked: bool,
+    bell: Option<Arc<Bell>>,
+}
 
 impl Asked {
     /// Whether it did.
     pub(super) fn to_stop(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.reach().asked
+    }
+
+    /// From now on a signal stops `bell`; one that came before stops it at once.
+    pub(super) fn stops(&self, bell: &Arc<Bell>) {
+        let mut reach = self.reach();
+        if reach.asked {
+            bell.stop();
+        }
+        reach.bell = Some(bell.clone());
+    }
+
+    fn ask(&self) {
+        let mut reach = self.reach();
+        reach.asked = true;
+        if let Some(bell) = &reach.bell {
+            bell.stop();
+        }
+    }
+
+    fn reach(&self) -> MutexGuard<'_, Reach> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// From now on a signal stops `bell`; whoever is still busy after the grace time is left behind, and the program ends
-/// with `exit`.
-pub(super) fn stop_on_signal(bell: Arc<Bell>, exit: Exit) -> Result<Asked, Stop> {
+/// From now on a signal is a request to stop, also while there is no run yet; whoever is still busy after the grace time
+/// is left behind, and the program ends with `exit`.
+pub(super) fn stop_on_signal(exit: Exit) -> Result<Asked, Stop> {
     let asked = Asked::default();
     let mut signals =
         Signals::new([SIGINT, SIGTERM]).map_err(|e| Stop::failed(format!("cannot wait for signals: {e}")))?;
-    let flag = asked.clone();
+    let told = asked.clone();
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
-            flag.0.store(true, Ordering::SeqCst);
-            bell.stop();
+            told.ask();
             std::thread::sleep(GRACE);
             // A clean end within the grace time has ended the process before this line.
             eprintln!("sluicegate: stopped; the next run goes on from here");

@@ -8,6 +8,7 @@ use sluicegate_state::{Backlog, BatchState, Store, Timestamp};
 
 use crate::config::Config;
 use crate::job::Job;
+use crate::pipeline::ledger::compare_identity;
 use crate::ports::clock::{Clock, SystemClock};
 use crate::ports::warehouse::{CrawlRow, DocumentOutcome, Warehouse};
 
@@ -82,6 +83,11 @@ fn gather(config: &Config, clock: Arc<dyn Clock>) -> Result<Status, Stop> {
             None
         }
     };
+    if let (Some(store), Some(open)) = (&store, &mut warehouse)
+        && let Err(failure) = compare_identity(store, open.as_mut())
+    {
+        problems.push(Problem { what: failure.message, command: "sluicegate check".to_owned() });
+    }
     let mut jobs = Vec::new();
     for job in &config.jobs {
         let status = job_status(job, store.as_ref(), warehouse.as_deref_mut(), now, &mut problems)?;

@@ -51,6 +51,14 @@ impl Location {
         }
     }
 
+    /// What every key here begins with; empty for a folder, whose keys are relative to it.
+    pub fn key_prefix(&self) -> &str {
+        match self {
+            Self::Folder(_) => "",
+            Self::S3 { prefix, .. } => prefix,
+        }
+    }
+
     /// Whether the key lies here: under the prefix of a bucket, or anywhere in a folder (keys are relative to it).
     pub fn holds_key(&self, key: &str) -> bool {
         match self {

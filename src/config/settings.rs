@@ -7,7 +7,6 @@ use toml::Spanned;
 
 use super::error::ConfigError;
 use super::location::{Location, WarehouseLocation};
-use super::size::Size;
 use super::source::Source;
 
 /// Where things are on this machine.
@@ -49,26 +48,12 @@ pub struct InboxSettings {
 pub struct PipelineSettings {
     /// Documents fetched at once.
     pub fetch_concurrency: usize,
-    /// Batches between sealed and archived at once.
-    pub archive_depth: usize,
-    /// Batches loaded at once; each has a session of its own.
-    pub load_concurrency: usize,
-    /// Threads that read documents.
-    pub parse_threads: usize,
-    /// A batch below this size that loads at once is kept in memory and not read back from the archive.
-    pub keep_in_memory: u64,
 }
 
 impl Default for PipelineSettings {
     fn default() -> Self {
         let pipeline = PipelineTable::default();
-        Self {
-            fetch_concurrency: *pipeline.fetch_concurrency.get_ref() as usize,
-            archive_depth: *pipeline.archive_depth.get_ref() as usize,
-            load_concurrency: *pipeline.load_concurrency.get_ref() as usize,
-            parse_threads: *pipeline.parse_threads.get_ref() as usize,
-            keep_in_memory: pipeline.keep_in_memory.0,
-        }
+        Self { fetch_concurrency: *pipeline.fetch_concurrency.get_ref() as usize }
     }
 }
 
@@ -115,22 +100,12 @@ struct AthenaTable {
 #[serde(deny_unknown_fields, default)]
 struct PipelineTable {
     fetch_concurrency: Spanned<u32>,
-    archive_depth: Spanned<u32>,
-    load_concurrency: Spanned<u32>,
-    parse_threads: Spanned<u32>,
-    keep_in_memory: Size,
 }
 
 impl Default for PipelineTable {
     fn default() -> Self {
         let count = |count| Spanned::new(0..0, count);
-        Self {
-            fetch_concurrency: count(8),
-            archive_depth: count(2),
-            load_concurrency: count(1),
-            parse_threads: count(2),
-            keep_in_memory: Size(32 << 20),
-        }
+        Self { fetch_concurrency: count(8) }
     }
 }
 
@@ -169,13 +144,7 @@ fn pipeline(source: &Source<'_>, table: &PipelineTable) -> Result<PipelineSettin
             Err(source.key_error(count.span().start, &format!("{value} is out of range; allowed: 1 to 1024")))
         }
     };
-    Ok(PipelineSettings {
-        fetch_concurrency: count(&table.fetch_concurrency)?,
-        archive_depth: count(&table.archive_depth)?,
-        load_concurrency: count(&table.load_concurrency)?,
-        parse_threads: count(&table.parse_threads)?,
-        keep_in_memory: table.keep_in_memory.0,
-    })
+    Ok(PipelineSettings { fetch_concurrency: count(&table.fetch_concurrency)? })
 }
 
 /// An empty string means that nothing was set.

@@ -117,9 +117,16 @@ impl ObjectStore for FolderStore {
         let path = self.own_path(key)?;
         let file = match File::open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // A file where the key has a folder: below it there is nothing.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
             Err(error) => return Err(io_failure("cannot open", &path, &error)),
         };
+        if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+            // A folder is a prefix of keys, and no object.
+            return Ok(None);
+        }
         let (stamp, info) = describe(key, &file).map_err(|e| io_failure("cannot read", &path, &e))?;
         Ok(Some(Fetched { info, body: Box::new(StampedReader::new(file, stamp)) }))
     }

@@ -23,6 +23,9 @@ use super::fetch::{self, FetchedBatch};
 use super::handover::ArchiveCopy;
 use super::stage::{Stage, Tick};
 
+/// Sealed batches that wait for a retry before sealing pauses.
+const WAITING_BATCHES: usize = 4;
+
 /// Seals and archives.
 pub struct ArchiveStage {
     context: Arc<Context>,
@@ -87,7 +90,7 @@ impl ArchiveStage {
             PutAnswer::Written => {
                 let FetchedBatch { copy, outcomes } = fetched;
                 let size = copy.size;
-                self.context.handover.archives.put(&batch.batch_id, copy, size);
+                self.context.handover.archives.put(&batch.batch_id, copy, &[size]);
                 Ok((outcomes, format!("archived as {key}, {size} bytes")))
             }
             PutAnswer::Exists => {
@@ -104,7 +107,7 @@ impl ArchiveStage {
         let outcomes = crate::archive::read_outcomes(&mut copy.file)
             .map_err(|error| Failure::permanent(format!("the archive of {}: {error}", batch.batch_id)))?;
         let size = copy.size;
-        self.context.handover.archives.put(&batch.batch_id, copy, size);
+        self.context.handover.archives.put(&batch.batch_id, copy, &[size]);
         Ok((outcomes, "the archive object was there already; adopted".to_owned()))
     }
 
@@ -200,6 +203,12 @@ impl Stage for ArchiveStage {
         let due = self.store.due_batches(BatchState::Sealed, now, 1)?.pop();
         let batch = match due {
             Some(batch) => Some(batch),
+            // While archiving fails, what is pending stays pending: sealed batches that nobody can archive help nobody.
+            None if self.store.waiting_batches(BatchState::Sealed, WAITING_BATCHES)?.len()
+                == WAITING_BATCHES =>
+            {
+                None
+            }
             None => self.seal()?,
         };
         match batch {
@@ -229,7 +238,7 @@ fn seal_request<'a>(job: &'a Job, context: &'a Context) -> SealRequest<'a> {
 }
 
 /// A notification of what lies at a key now, as the store itself describes it.
-fn found_now(job: &str, bucket: &str, info: &ObjectInfo) -> Notification {
+pub(super) fn found_now(job: &str, bucket: &str, info: &ObjectInfo) -> Notification {
     let version_id = match &info.version {
         VersionSource::Id(id) => Some(id.clone()),
         _ => None,

@@ -1,6 +1,6 @@
 //! What the stages of one process share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,6 +33,8 @@ pub struct Context {
     pub host: String,
     /// Where documents come from, by job.
     pub landings: BTreeMap<String, Arc<dyn ObjectStore>>,
+    /// Jobs whose landing is scanned by their inbox anyway, so that it need not be listed for missed documents.
+    pub scanned_jobs: BTreeSet<String>,
     /// Where originals are kept.
     pub archive: Arc<dyn ObjectStore>,
     /// Where CSV objects go.
@@ -41,7 +43,7 @@ pub struct Context {
     pub open_warehouse: Box<OpenWarehouse>,
     /// The state folder.
     pub state: PathBuf,
-    /// A folder for temporary files, emptied at start.
+    /// A folder for nameless temporary files, which any death removes.
     pub spool: PathBuf,
     /// GETs from the landing at a time.
     pub fetch_concurrency: usize,

@@ -79,6 +79,9 @@ impl CrawlStage {
     /// Whether something was done for the job.
     fn serve(&mut self, job: &Arc<Job>) -> Outcome<bool> {
         let Some(mut owned) = self.owned.remove(&job.name) else { return self.claim(job) };
+        // A crawl takes longer than its lease; whoever waits for it says that it still does.
+        let Self { context, store, ledger, .. } = self;
+        ledger.get(store)?.renew_crawl(&owned.claim.crawl_id, &context.incarnation)?;
         if owned.not_before > self.context.clock.now() {
             self.owned.insert(job.name.clone(), owned);
             return Ok(false);
@@ -102,6 +105,10 @@ impl CrawlStage {
         let Self { context, store, ledger, .. } = self;
         if store.meta("ledger.id")?.is_none() && store.batches(Some(&job.name), 1)?.is_empty() {
             // Nothing was ever sealed here: there is no need to touch the warehouse.
+            return Ok(false);
+        }
+        if ledger.unreachable(store)?.is_some() {
+            // A window that ended meanwhile is found when the ledger answers; nobody has to wait for it.
             return Ok(false);
         }
         let warehouse = ledger.get(store)?;
@@ -225,13 +232,28 @@ impl CrawlStage {
         }
     }
 
+    /// Each job in turn; trouble with one crawler does not hold up the others.
     fn try_tick(&mut self) -> Outcome<Tick> {
         let jobs: Vec<Arc<Job>> = self.context.jobs.values().cloned().collect();
         let mut worked = false;
+        let mut trouble = None;
         for job in &jobs {
-            worked |= self.serve(job)?;
+            match self.serve(job) {
+                Ok(something) => worked |= something,
+                Err(failure) if matches!(failure.kind, FailureKind::Died | FailureKind::WrongLedger) => {
+                    return Err(failure);
+                }
+                Err(failure) => {
+                    self.ledger.close();
+                    trouble.get_or_insert(failure);
+                }
+            }
         }
-        Ok(if worked { Tick::Worked } else { Tick::Idle(self.rest()) })
+        match trouble {
+            Some(failure) if !worked => Err(failure),
+            _ if worked => Ok(Tick::Worked),
+            _ => Ok(Tick::Idle(self.rest())),
+        }
     }
 }
 

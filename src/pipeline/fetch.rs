@@ -136,6 +136,14 @@ pub fn document_version(info: &ObjectInfo, sha256: &str) -> String {
     }
 }
 
+/// The same, as far as a listing knows it: a folder's version needs the bytes.
+pub fn listed_version(info: &ObjectInfo) -> Option<String> {
+    match &info.version {
+        VersionSource::Content => None,
+        _ => Some(document_version(info, "")),
+    }
+}
+
 fn refused_outcome(member: &ManifestMember, refusal: &Refusal) -> MemberOutcome {
     let (got, message) = match refusal {
         Refusal::NotFound => (Said::NotFound, None),

@@ -3,26 +3,66 @@
 
 use std::sync::Arc;
 
-use sluicegate_state::Store;
+use chrono::{DateTime, TimeDelta, Utc};
+use sluicegate_state::{Store, Timestamp};
 
 use crate::failure::{Failure, FailureKind, Outcome};
-use crate::ports::warehouse::Warehouse;
+use crate::ports::warehouse::{LedgerIdentity, Warehouse};
 
+use super::backoff;
 use super::context::Context;
+use super::stage::Idle;
 
+/// Under this name the state remembers the ledger that it belongs to.
 const LEDGER_ID: &str = "ledger.id";
+/// Between attempts to reach the warehouse: first, and at the most.
+const FIRST_WAIT: TimeDelta = TimeDelta::milliseconds(500);
+const LONGEST_WAIT: TimeDelta = TimeDelta::seconds(30);
+
 const NEWEST_LOAD: &str = "ledger.newest_load";
 
 /// A warehouse connection that opens itself.
 pub struct LedgerConnection {
     context: Arc<Context>,
     open: Option<Box<dyn Warehouse>>,
+    /// Attempts to open it that failed since the last one that did not.
+    failures: u64,
+    next_try: Timestamp,
+    last_failure: String,
 }
 
 impl LedgerConnection {
     /// Not yet connected.
     pub fn new(context: Arc<Context>) -> Self {
-        Self { context, open: None }
+        let next_try = DateTime::<Utc>::MIN_UTC;
+        Self { context, open: None, failures: 0, next_try, last_failure: String::new() }
+    }
+
+    /// Why a stage has to rest because the warehouse cannot be reached; `None` where it can. Asked before a batch is
+    /// touched: a warehouse that is away for a week is nothing that any batch did, and costs no batch an attempt, nor its
+    /// place in the order.
+    pub fn unreachable(&mut self, store: &mut Store) -> Outcome<Option<Idle>> {
+        let now = self.context.clock.now();
+        if self.open.is_none() && now >= self.next_try {
+            match self.get(store) {
+                Ok(_) => self.failures = 0,
+                Err(failure) if matches!(failure.kind, FailureKind::WrongLedger | FailureKind::Died) => {
+                    return Err(failure);
+                }
+                Err(failure) => {
+                    self.failures += 1;
+                    tracing::warn!("the warehouse cannot be used now: {failure}");
+                    self.next_try =
+                        now + backoff::delay(FIRST_WAIT, LONGEST_WAIT, self.failures, "warehouse");
+                    self.last_failure = failure.message;
+                }
+            }
+        }
+        if self.open.is_some() {
+            return Ok(None);
+        }
+        let waiting_for = Some(format!("the warehouse: {}", self.last_failure));
+        Ok(Some(Idle { wake_at: Some(self.next_try), waiting_for }))
     }
 
     /// The connection; opened and checked where that is needed.
@@ -48,24 +88,29 @@ impl LedgerConnection {
 
 /// Refuses another database, or one that was restored to the past; remembers a ledger that is met for the first time.
 pub fn check_identity(store: &mut Store, warehouse: &mut dyn Warehouse) -> Outcome<()> {
+    let identity = compare_identity(store, warehouse)?;
+    if store.meta(LEDGER_ID)?.is_none() {
+        store.set_meta(LEDGER_ID, &identity.id)?;
+    }
+    Ok(())
+}
+
+/// The same, without remembering anything.
+pub fn compare_identity(store: &Store, warehouse: &mut dyn Warehouse) -> Outcome<LedgerIdentity> {
     let identity = warehouse.identity()?;
     let wrong = |message: String| Failure { kind: FailureKind::WrongLedger, message };
-    match store.meta(LEDGER_ID)? {
-        None => return Ok(store.set_meta(LEDGER_ID, &identity.id)?),
-        Some(known) if known != identity.id => {
-            return Err(wrong(format!(
-                "{} holds the ledger {}, and the state in {} belongs to the ledger {known}: give this state its own \
-                 warehouse, or that warehouse a state folder of its own",
-                warehouse.location(),
-                identity.id,
-                store.folder().display(),
-            )));
-        }
-        Some(_) => {}
+    if let Some(known) = store.meta(LEDGER_ID)?.filter(|known| *known != identity.id) {
+        return Err(wrong(format!(
+            "{} holds the ledger {}, and the state in {} belongs to the ledger {known}: give this state its own \
+             warehouse, or that warehouse a state folder of its own",
+            warehouse.location(),
+            identity.id,
+            store.folder().display(),
+        )));
     }
-    let Some(newest) = store.meta(NEWEST_LOAD)? else { return Ok(()) };
+    let Some(newest) = store.meta(NEWEST_LOAD)? else { return Ok(identity) };
     if warehouse.knows_batch(&newest)? {
-        return Ok(());
+        return Ok(identity);
     }
     Err(wrong(format!(
         "{} does not know batch {newest}, which was loaded into it: it was restored to the past. Restore a newer backup, \

@@ -1,6 +1,7 @@
 //! The listener: takes notifications from the inbox, journals them, and only then acknowledges (I1).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::TimeDelta;
 use sluicegate_state::{Arrival, Store};
@@ -27,13 +28,20 @@ pub struct Listener {
     watch: bool,
     /// Polls that failed since the last one that did not.
     failures: u64,
+    /// Steps finished, whatever came of them: proof that this loop is not stuck.
+    pulse: Arc<AtomicU64>,
 }
 
 impl Listener {
     /// A listener for `inbox`.
     pub fn new(context: Arc<Context>, inbox: Box<dyn Inbox>, watch: bool) -> Outcome<Self> {
         let store = context.open_store()?;
-        Ok(Self { context, store, inbox, watch, failures: 0 })
+        Ok(Self { context, store, inbox, watch, failures: 0, pulse: Arc::default() })
+    }
+
+    /// Counts the steps that this listener has finished.
+    pub fn pulse(&self) -> Arc<AtomicU64> {
+        self.pulse.clone()
     }
 
     /// One commit, and so one fsync, covers everything that a poll brought; then it is acknowledged.
@@ -87,7 +95,9 @@ impl Stage for Listener {
     }
 
     fn tick(&mut self) -> Outcome<Tick> {
-        match self.poll() {
+        let polled = self.poll();
+        self.pulse.fetch_add(1, Ordering::SeqCst);
+        match polled {
             Ok(tick) => {
                 self.failures = 0;
                 Ok(tick)

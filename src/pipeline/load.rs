@@ -64,8 +64,8 @@ impl LoadStage {
                 self.store.complete_attempt(attempt, BatchEvent::Loaded, &loaded.cause, &[], now)?;
                 context.tally.add_verdicts(&loaded.verdicts);
                 if let Some(csvs) = loaded.csvs {
-                    let bytes = csvs.iter().map(|(_, bytes)| bytes).sum();
-                    context.handover.csvs.put(&batch.batch_id, csvs, bytes);
+                    let sizes: Vec<u64> = csvs.iter().map(|(_, bytes)| *bytes).collect();
+                    context.handover.csvs.put(&batch.batch_id, csvs, &sizes);
                 }
                 Ok(())
             }
@@ -106,6 +106,9 @@ impl Stage for LoadStage {
     fn tick(&mut self) -> Outcome<Tick> {
         match self.next()? {
             Some(batch) => {
+                if let Some(idle) = self.ledger.unreachable(&mut self.store)? {
+                    return Ok(Tick::Idle(idle));
+                }
                 self.load(&batch)?;
                 self.last_job = batch.job;
                 Ok(Tick::Worked)

@@ -14,6 +14,7 @@ pub mod crawl;
 pub mod documents;
 pub mod encode;
 pub mod fetch;
+pub mod fleet;
 pub mod handover;
 pub mod ledger;
 pub mod listener;

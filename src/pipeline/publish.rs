@@ -95,6 +95,9 @@ impl Stage for PublishStage {
         let now = self.context.clock.now();
         match self.store.due_batches(BatchState::Loaded, now, 1)?.pop() {
             Some(batch) => {
+                if let Some(idle) = self.ledger.unreachable(&mut self.store)? {
+                    return Ok(Tick::Idle(idle));
+                }
                 self.publish(&batch)?;
                 Ok(Tick::Worked)
             }

@@ -433,6 +433,9 @@ pub trait Warehouse: Send {
     /// Records an attempt that is about to start; its lease begins anew. Returns its number, from 1.
     fn crawl_attempt(&mut self, crawl_id: &str, owner: &str) -> Outcome<u32>;
 
+    /// Keeps a claim while its crawl is running.
+    fn renew_crawl(&mut self, crawl_id: &str, owner: &str) -> Outcome<()>;
+
     /// Records how an attempt ended.
     fn finish_crawl(&mut self, crawl_id: &str, owner: &str, attempt: u32, end: &CrawlEnd) -> Outcome<()>;
 

@@ -52,12 +52,14 @@ impl Claims<'_> {
         Ok(document.unread.as_ref().and_then(|(outcome, reason)| decided(*outcome, reason)))
     }
 
-    /// The batch that decided about the very object that a notification announced, long ago perhaps.
+    /// The batch that decided about the very object that a notification announced, long ago perhaps, and under the version
+    /// that it had when it was read. The same version is left to the claim, which knows what a replay may take over.
     fn owner_of_announced(&self, document: &LoadDocument) -> rusqlite::Result<Option<String>> {
         self.transaction
             .prepare_cached(
                 "SELECT batch_id FROM sluicegate_document
-                 WHERE key = ?1 AND job = ?2 AND bucket = ?3 AND etag = ?4 AND batch_id <> ?5 LIMIT 1",
+                 WHERE key = ?1 AND job = ?2 AND bucket = ?3 AND etag = ?4 AND batch_id <> ?5 AND version <> ?6
+                 LIMIT 1",
             )?
             .query_row(
                 params![
@@ -65,7 +67,8 @@ impl Claims<'_> {
                     self.request.job,
                     document.bucket,
                     document.etag,
-                    self.request.batch_id
+                    self.request.batch_id,
+                    document.version,
                 ],
                 |row| row.get(0),
             )

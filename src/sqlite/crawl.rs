@@ -150,6 +150,17 @@ pub(super) fn attempt(
     Ok(number)
 }
 
+pub(super) fn renew(connection: &Connection, crawl_id: &str, owner: &str, now: Timestamp) -> Outcome<()> {
+    let changed = connection
+        .execute(
+            "UPDATE sluicegate_crawl SET lease_until = ?3
+             WHERE crawl_id = ?1 AND owner = ?2 AND state IN ('claimed', 'running', 'failed')",
+            params![crawl_id, owner, to_text(now + LEASE)],
+        )
+        .map_err(failure)?;
+    if changed == 0 { Err(lost(crawl_id)) } else { Ok(()) }
+}
+
 fn begin_attempt(
     transaction: &Transaction<'_>,
     crawl_id: &str,

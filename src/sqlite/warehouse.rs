@@ -12,7 +12,7 @@ use sluicegate_state::time::to_text;
 
 use crate::curated::Totals;
 use crate::effects;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, FailureKind, Outcome};
 use crate::ports::clock::Clock;
 use crate::ports::warehouse::{
     BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, DocumentOutcome, DocumentRow, KnownObject,
@@ -26,7 +26,7 @@ use super::{crawl, failure, fleet, load, parse_time, story, target};
 const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/warehouse/sqlite/0001_ledger.sql")];
 
 /// How long to wait for another process's transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The embedded warehouse.
 pub struct SqliteWarehouse {
@@ -65,17 +65,25 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// One transaction, so that two processes may start on an empty file.
+fn schema_version(connection: &Connection) -> Outcome<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failure)
+}
+
+/// One transaction, so that two processes may start on an empty file; none where there is nothing to do, so that a
+/// command that only reads never waits for a load.
 fn migrate(connection: &mut Connection, ledger_id: &str, now: Timestamp) -> Outcome<()> {
+    if schema_version(connection)? == MIGRATIONS.len() as i64 {
+        return Ok(());
+    }
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failure)?;
-    let version: i64 =
-        transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failure)?;
+    let version = schema_version(&transaction)?;
     let known = MIGRATIONS.len() as i64;
     if version > known {
-        return Err(Failure::permanent(format!(
+        let message = format!(
             "its schema has version {version}, this program knows {known}: install the newer Sluicegate"
-        )));
+        );
+        return Err(Failure { kind: FailureKind::WrongLedger, message });
     }
     for (index, migration) in MIGRATIONS.iter().enumerate().skip(version as usize) {
         transaction.execute_batch(migration).map_err(failure)?;
@@ -183,6 +191,10 @@ impl Warehouse for SqliteWarehouse {
 
     fn crawl_attempt(&mut self, crawl_id: &str, owner: &str) -> Outcome<u32> {
         crawl::attempt(&mut self.connection, crawl_id, owner, self.clock.now())
+    }
+
+    fn renew_crawl(&mut self, crawl_id: &str, owner: &str) -> Outcome<()> {
+        crawl::renew(&self.connection, crawl_id, owner, self.clock.now())
     }
 
     fn finish_crawl(&mut self, crawl_id: &str, owner: &str, attempt: u32, end: &CrawlEnd) -> Outcome<()> {

@@ -12,6 +12,8 @@ pub const ATTEMPT: &str = "attempt.commit";
 pub const ATTEMPT_FAILED: &str = "attempt_failed.commit";
 /// A batch moves to another state.
 pub const TRANSITION: &str = "transition.commit";
+/// A batch that was found elsewhere is taken in.
+pub const ADOPT: &str = "adopt.commit";
 /// A small fact is written.
 pub const META: &str = "meta.commit";
 /// A process makes itself known.
@@ -33,6 +35,7 @@ pub const ALL: &[&str] = &[
     ATTEMPT,
     ATTEMPT_FAILED,
     TRANSITION,
+    ADOPT,
     META,
     INCARNATION,
     INCARNATION_ENDED,

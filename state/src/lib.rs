@@ -19,9 +19,9 @@ pub use error::StateError;
 pub use lock::DrainerLock;
 pub use machine::{BatchEvent, BatchState, Stage, transition};
 pub use model::{
-    Arrival, Attempt, AttemptFailure, AttemptOutcome, Backlog, Batch, Command, Counter, CounterTotal,
-    Deferral, JournalEntry, JournalReceipt, JournalTotals, Limits, Member, Moved, Notification,
-    NotificationState, SealRequest, TransitionRecord, Unreadable, identity,
+    AdoptedMember, Adoption, AdoptionReach, Arrival, Attempt, AttemptFailure, AttemptOutcome, Backlog, Batch,
+    Command, Counter, CounterTotal, Deferral, JournalEntry, JournalReceipt, JournalTotals, Limits, Member,
+    Moved, Notification, NotificationState, SealRequest, TransitionRecord, Unreadable, identity,
 };
 pub use store::{Incarnation, Store};
 

@@ -1,8 +1,13 @@
 //! One suite for each port, as generic functions that every adapter must pass, and their runs over the embedded adapters.
 
+mod benches;
 mod catalog;
+mod inbox;
+mod manual_clock;
+mod object_store;
 mod published;
 mod query_engine;
+mod warehouse;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,4 +48,20 @@ fn the_embedded_query_engine() {
         let engine = EmbeddedQueryEngine::new(&curated, vec![published::schema()], &temporary);
         (Box::new(engine), curated)
     });
+}
+
+#[test]
+fn the_folder_as_object_store() {
+    let mut folders = Folders::default();
+    object_store::object_store_suite(&mut || benches::folder_place(folders.curated()));
+}
+
+#[test]
+fn the_folder_as_inbox() {
+    inbox::inbox_suite(&mut || Box::new(benches::FolderPostbox::new()));
+}
+
+#[test]
+fn the_sqlite_warehouse() {
+    warehouse::warehouse_suite(&mut || Box::new(benches::SqliteBench::new()));
 }

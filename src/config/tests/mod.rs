@@ -62,7 +62,7 @@ fn every_mistake_in_the_settings_names_file_line_and_key() {
         ("${SLUICEGATE_ATHENA_OUTPUT:-}", "var/athena"),
         ("fetch_concurrency = 8", "fetch_concurrency = 0"),
         ("fetch_concurrency = 8", "fetch_concurrency = \"many\""),
-        ("fetch_concurrency = 8", "keep_in_memory = \"lots\""),
+        ("fetch_concurrency = 8", "fetch_concurrency = 0"),
         ("archive = \"${SLUICEGATE_ARCHIVE:-var/archive}\"\n", ""),
     ];
     let mut all = String::new();

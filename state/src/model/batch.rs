@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::machine::{BatchEvent, BatchState, Stage};
-use crate::{Timestamp, identity};
+use crate::{Notification, Timestamp, identity};
 
 /// How large a batch may become, and how long it may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,4 +207,49 @@ pub struct TransitionRecord {
     pub incarnation: String,
     /// Why.
     pub cause: String,
+}
+
+/// How far a batch had got that is adopted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdoptionReach {
+    /// Its archive is there.
+    Archived,
+    /// The ledger has its load.
+    Loaded,
+}
+
+/// A member of a batch that is adopted, as its archive names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdoptedMember {
+    /// What was sealed.
+    pub notification: Notification,
+    /// How often it had been tried before.
+    pub tries: u64,
+    /// It could not be read then: it is tried again in a later batch.
+    pub deferred: bool,
+}
+
+/// A batch that was found in the archive or in the ledger.
+#[derive(Debug, Clone, Copy)]
+pub struct Adoption<'a> {
+    /// Its id.
+    pub batch_id: &'a str,
+    /// Its job.
+    pub job: &'a str,
+    /// When it was sealed.
+    pub sealed_at: Timestamp,
+    /// In their order.
+    pub members: &'a [AdoptedMember],
+    /// The definition that its manifest names.
+    pub definition_hash: &'a str,
+    /// The batches that it replays.
+    pub parents: &'a [String],
+    /// The number of the replay; 0 for none.
+    pub replay: u64,
+    /// Who adopts it.
+    pub incarnation: &'a str,
+    /// How far it has got.
+    pub reach: AdoptionReach,
+    /// Why, for the transition log.
+    pub cause: &'a str,
 }

@@ -5,8 +5,8 @@ mod journal;
 mod status;
 
 pub use batch::{
-    Attempt, AttemptFailure, AttemptOutcome, Batch, Deferral, Limits, Member, Moved, SealRequest,
-    TransitionRecord,
+    AdoptedMember, Adoption, AdoptionReach, Attempt, AttemptFailure, AttemptOutcome, Batch, Deferral, Limits,
+    Member, Moved, SealRequest, TransitionRecord,
 };
 pub(crate) use journal::present_version;
 pub use journal::{

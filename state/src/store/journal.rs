@@ -33,7 +33,7 @@ const COUNT: &str = "
     INSERT INTO counter (name, job, count, last_at) VALUES (?1, ?2, 1, ?3)
     ON CONFLICT (name, job) DO UPDATE SET count = count + 1, last_at = excluded.last_at";
 
-const ADD_TOTALS: &str = "
+pub(super) const ADD_TOTALS: &str = "
     INSERT INTO journal_total (job, received, redeliveries) VALUES (?1, ?2, ?3)
     ON CONFLICT (job) DO UPDATE
     SET received = received + excluded.received, redeliveries = redeliveries + excluded.redeliveries";
@@ -153,7 +153,11 @@ fn count_again(
     Ok(tx.prepare_cached(COUNT_AGAIN)?.query_row(parameters, |row| row.get(0)).optional()?)
 }
 
-fn record(tx: &Transaction<'_>, notification: &Notification, now: Timestamp) -> Result<(), StateError> {
+pub(super) fn record(
+    tx: &Transaction<'_>,
+    notification: &Notification,
+    now: Timestamp,
+) -> Result<(), StateError> {
     let version_id = present_version(notification.version_id.as_deref());
     let sequencer = notification.sequencer.as_deref().filter(|sequencer| !sequencer.is_empty());
     let parameters = params![

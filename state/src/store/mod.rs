@@ -1,5 +1,6 @@
 //! The store: one SQLite database in a folder, every change to it a named transaction.
 
+mod adopt;
 mod attempts;
 mod batches;
 mod incarnations;

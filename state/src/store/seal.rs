@@ -25,10 +25,10 @@ const INSERT_BATCH: &str = "
                        early, sealed_at, incarnation, definition_hash, event, changed_at, changed_by, cause)
     VALUES (?1, ?2, 'sealed', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'sealed', ?9, ?10, ?12)";
 
-const INSERT_MEMBER: &str = "
+pub(super) const INSERT_MEMBER: &str = "
     INSERT INTO member (batch_id, ordinal, notification_id, tries) VALUES (?1, ?2, ?3, ?4)";
 
-const TAKE: &str = "
+pub(super) const TAKE: &str = "
     UPDATE notification SET state = 'batched', batch_id = ?1, ordinal = ?2, next_try_at = NULL
     WHERE notification_id = ?3 AND state = 'pending'";
 

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use rusqlite::Connection;
 use sluicegate_state::seam::{Fault, Injected, Seam};
 use sluicegate_state::{
-    Arrival, AttemptFailure, BatchEvent, Deferral, Moved, Stage, StateError, Store, effects,
+    AdoptedMember, AdoptionReach, Arrival, AttemptFailure, BatchEvent, Deferral, Moved, Stage, StateError,
+    Store, effects,
 };
 
 use crate::support::{House, ME, at, forced, notification};
@@ -89,10 +90,16 @@ const STEPS: &[(&str, &str, Step, bool)] = &[
     (effects::TRANSITION, "sealed", abandon, false),
     (effects::ATTEMPT_FAILED, "attempted", fail, false),
     (effects::ATTEMPT_FAILED, "attempted", park, false),
+    (effects::ADOPT, "empty", adopt, false),
     (effects::META, "empty", |store| store.set_meta("ledger", "x"), false),
     (effects::COMMAND, "empty", |store| store.command_started(ME, &["drain".into()], at(1)).map(drop), true),
     (effects::COMMAND_ENDED, "commanded", |store| store.command_ended(1, 0, at(2)), false),
 ];
+
+fn adopt(store: &mut Store) -> Result<(), StateError> {
+    let member = AdoptedMember { notification: notification("a"), tries: 0, deferred: false };
+    crate::adopt::adopt(store, &[member], AdoptionReach::Archived).map(drop)
+}
 
 fn journal(store: &mut Store) -> Result<(), StateError> {
     store

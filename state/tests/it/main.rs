@@ -1,5 +1,6 @@
 //! Tests of the state store through its public face, and through SQLite behind its back.
 
+mod adopt;
 mod attempts;
 mod faults;
 mod incarnations;

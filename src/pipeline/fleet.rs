@@ -1,0 +1,379 @@
+//! What holds a fleet together, and what brings a lost or old state back (I11): signs of life, batches that nobody works
+//! on any more, and documents that no notification told of.
+//!
+//! The ledger comes first, then the archive, then the landing. Everything found is adopted into this machine's state and
+//! goes on through the ordinary stages; whatever two machines do at once is decided by the ledger.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sluicegate_state::{AdoptedMember, Adoption, AdoptionReach, Arrival, Notification, Store, Timestamp};
+
+use crate::archive::{ArchiveReader, Got, Manifest, Outcomes, batch_id_of, read_outcomes};
+use crate::failure::{Failure, FailureKind, Outcome};
+use crate::job::Job;
+use crate::ports::object_store::{ObjectInfo, ObjectStore, VersionSource};
+use crate::ports::warehouse::{KnownObject, UnpublishedLoad, Warehouse};
+
+use super::archived::read_archive;
+use super::backoff;
+use super::context::Context;
+use super::documents::archive_failure;
+use super::fetch::listed_version;
+use super::ledger::LedgerConnection;
+use super::stage::{Idle, Stage, Tick};
+
+/// How often a machine says that it lives.
+const HEARTBEAT: TimeDelta = TimeDelta::seconds(15);
+/// How often the archive is looked through for batches that nobody works on.
+const SCAN_INTERVAL: TimeDelta = TimeDelta::minutes(1);
+/// The dates of the archive that a scan looks at; a first or late scan looks at all.
+const SCAN_DAYS: i64 = 3;
+/// A state whose last scan is older than this may be an old copy: everything is looked at.
+const OLD_STATE: TimeDelta = TimeDelta::hours(24);
+/// An object that landed later than this may still be announced.
+const ANNOUNCEMENT_TIME: TimeDelta = TimeDelta::minutes(30);
+/// How often a landing is listed while the ledger cannot say whose turn it is.
+const LONELY_LISTING: TimeDelta = TimeDelta::hours(1);
+/// Objects of a listing that are looked up at a time.
+const LOOKUP: usize = 500;
+
+const SCANNED_AT: &str = "fleet.scanned_at";
+
+/// Keeps an eye on the fleet.
+pub struct FleetStage {
+    context: Arc<Context>,
+    store: Store,
+    ledger: LedgerConnection,
+    next_heartbeat: Timestamp,
+    next_scan: Timestamp,
+    next_lonely_listing: Timestamp,
+    failures: u64,
+    watch: bool,
+}
+
+impl FleetStage {
+    /// A stage with a state connection and a ledger connection of its own.
+    pub fn new(context: Arc<Context>, watch: bool) -> Outcome<Self> {
+        let store = context.open_store()?;
+        let ledger = LedgerConnection::new(context.clone());
+        let start = DateTime::<Utc>::MIN_UTC;
+        let next_lonely_listing = context.clock.now() + LONELY_LISTING;
+        let (next_heartbeat, next_scan) = (start, start);
+        Ok(Self {
+            context,
+            store,
+            ledger,
+            next_heartbeat,
+            next_scan,
+            next_lonely_listing,
+            failures: 0,
+            watch,
+        })
+    }
+
+    fn work(&mut self) -> Outcome<bool> {
+        let now = self.context.clock.now();
+        if now >= self.next_heartbeat {
+            let Self { context, store, ledger, .. } = self;
+            ledger.get(store)?.heartbeat(&context.incarnation, &context.host)?;
+            self.next_heartbeat = now + HEARTBEAT;
+        }
+        if now < self.next_scan {
+            return Ok(false);
+        }
+        let mut found = false;
+        let everything = self.state_is_new_or_old(now)?;
+        let jobs: Vec<Arc<Job>> = self.context.jobs.values().cloned().collect();
+        for job in &jobs {
+            found |= self.adopt_loads(job)?;
+            found |= self.adopt_archives(job, everything, now)?;
+            found |= self.list_landing(job, everything, now)?;
+        }
+        self.store.set_meta(SCANNED_AT, &now.to_rfc3339())?;
+        self.next_scan = now + SCAN_INTERVAL;
+        Ok(found)
+    }
+
+    fn state_is_new_or_old(&self, now: Timestamp) -> Outcome<bool> {
+        let scanned_at = self.store.meta(SCANNED_AT)?;
+        let scanned_at = scanned_at.and_then(|text| DateTime::parse_from_rfc3339(&text).ok());
+        Ok(scanned_at.is_none_or(|at| now - at.with_timezone(&Utc) > OLD_STATE))
+    }
+
+    /// Whether nobody works on what this incarnation began.
+    fn is_abandoned(&self, incarnation: &str, live: &BTreeSet<String>) -> Outcome<bool> {
+        if incarnation == self.context.incarnation {
+            return Ok(true);
+        }
+        Ok(!live.contains(incarnation) || self.store.incarnation_has_ended(incarnation)?)
+    }
+
+    /// Loads whose CSV objects are not known to be all there.
+    fn adopt_loads(&mut self, job: &Job) -> Outcome<bool> {
+        let Self { store, ledger, .. } = self;
+        let warehouse = ledger.get(store)?;
+        let loads = warehouse.unpublished_loads(&job.name)?;
+        let live = warehouse.live_incarnations()?;
+        let mut found = false;
+        for UnpublishedLoad { batch_id, archive_key, incarnation } in loads {
+            if self.store.batch(&batch_id)?.is_none() && self.is_abandoned(&incarnation, &live)? {
+                let cause = format!("{incarnation} loaded it and did not publish it");
+                found |= self.adopt(&archive_key, AdoptionReach::Loaded, &cause)?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Archived batches that the ledger does not know.
+    fn adopt_archives(&mut self, job: &Job, everything: bool, now: Timestamp) -> Outcome<bool> {
+        let mut keys = Vec::new();
+        for prefix in prefixes(&job.name, everything, now) {
+            self.context.archive.list(&prefix, &mut |info| {
+                keys.push(info.key);
+                Ok(())
+            })?;
+        }
+        let mut strangers = Vec::new();
+        for key in keys {
+            if let Some((_, batch_id)) = batch_id_of(&key).filter(|(owner, _)| *owner == job.name)
+                && self.store.batch(batch_id)?.is_none()
+            {
+                strangers.push((batch_id.to_owned(), key.clone()));
+            }
+        }
+        if strangers.is_empty() {
+            return Ok(false);
+        }
+        let ids: Vec<String> = strangers.iter().map(|(batch_id, _)| batch_id.clone()).collect();
+        let Self { store, ledger, .. } = self;
+        let warehouse = ledger.get(store)?;
+        let known = warehouse.known_batches(&ids)?;
+        let live = warehouse.live_incarnations()?;
+        let mut found = false;
+        for (_, key) in strangers.iter().filter(|(batch_id, _)| !known.contains(batch_id)) {
+            let Some((manifest, _)) = self.read_index(key)? else { continue };
+            if self.is_abandoned(&manifest.incarnation, &live)? {
+                let cause = format!("{} archived it and did not load it", manifest.incarnation);
+                found |= self.adopt(key, AdoptionReach::Archived, &cause)?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn read_index(&self, key: &str) -> Outcome<Option<(Manifest, Outcomes)>> {
+        let Some(mut copy) = read_archive(&self.context, key)? else { return Ok(None) };
+        let what = |failure: Failure| failure.while_doing(key);
+        let outcomes = read_outcomes(&mut copy.file).map_err(archive_failure).map_err(what)?;
+        copy.rewind().map_err(|error| Failure::transient(format!("cannot read the spool: {error}")))?;
+        let reader = ArchiveReader::new(&mut copy.file).map_err(archive_failure).map_err(what)?;
+        Ok(Some((reader.manifest().clone(), outcomes)))
+    }
+
+    fn adopt(&mut self, archive_key: &str, reach: AdoptionReach, cause: &str) -> Outcome<bool> {
+        let Some((manifest, outcomes)) = self.read_index(archive_key)? else {
+            tracing::error!("the archive object {archive_key} is gone: its batch cannot be finished");
+            return Ok(false);
+        };
+        let members = adopted_members(&manifest, &outcomes);
+        let adoption = Adoption {
+            batch_id: &manifest.batch_id,
+            job: &manifest.job,
+            sealed_at: manifest.sealed_at,
+            members: &members,
+            definition_hash: &manifest.definition_hash,
+            parents: &manifest.parents,
+            replay: u64::from(manifest.replay),
+            incarnation: &self.context.incarnation,
+            reach,
+            cause,
+        };
+        let adopted = self.store.adopt(&adoption, self.context.clock.now())?;
+        if adopted {
+            tracing::info!(batch = %manifest.batch_id, "adopted: {cause}");
+        }
+        Ok(adopted)
+    }
+
+    /// Once an hour in the whole fleet, and whenever a state is new or old, the landing is listed for what nobody told of.
+    fn list_landing(&mut self, job: &Job, everything: bool, now: Timestamp) -> Outcome<bool> {
+        if self.context.scanned_jobs.contains(&job.name) {
+            return Ok(false);
+        }
+        let Self { context, store, ledger, .. } = self;
+        let claimed = ledger.get(store)?.claim_listing(&job.name, &context.incarnation)?;
+        if !claimed && !everything {
+            return Ok(false);
+        }
+        let landed_before = if everything { now } else { now - ANNOUNCEMENT_TIME };
+        let objects = candidates(context, store, job, landed_before)?;
+        let mut arrivals = Vec::new();
+        for chunk in objects.chunks(LOOKUP) {
+            let warehouse = ledger.get(store)?;
+            arrivals.extend(unknown_to(warehouse, job, chunk)?);
+        }
+        journal_missed(context, store, job, arrivals)
+    }
+
+    /// The same while the ledger is away: what it knows is found out at the load.
+    fn list_alone(&mut self) -> Outcome<bool> {
+        let now = self.context.clock.now();
+        if now < self.next_lonely_listing {
+            return Ok(false);
+        }
+        self.next_lonely_listing = now + LONELY_LISTING;
+        let jobs: Vec<Arc<Job>> = self.context.jobs.values().cloned().collect();
+        let mut found = false;
+        for job in jobs.iter().filter(|job| !self.context.scanned_jobs.contains(&job.name)) {
+            let objects = candidates(&self.context, &self.store, job, now - ANNOUNCEMENT_TIME)?;
+            let arrivals = objects.iter().map(|info| arrival(job, &self.context, info)).collect();
+            found |= journal_missed(&self.context, &mut self.store, job, arrivals)?;
+        }
+        Ok(found)
+    }
+
+    fn rest(&self) -> Tick {
+        let wake_at = self.watch.then(|| self.next_heartbeat.min(self.next_scan));
+        Tick::Idle(Idle { wake_at, waiting_for: None })
+    }
+}
+
+impl Stage for FleetStage {
+    fn name(&self) -> &'static str {
+        "fleet"
+    }
+
+    fn tick(&mut self) -> Outcome<Tick> {
+        if let Some(idle) = self.ledger.unreachable(&mut self.store)? {
+            // What nobody told of is looked for all the same; what the ledger knows of it is found out at the load.
+            return Ok(if self.list_alone().unwrap_or(false) { Tick::Worked } else { Tick::Idle(idle) });
+        }
+        match self.work() {
+            Ok(found) => {
+                self.failures = 0;
+                Ok(if found { Tick::Worked } else { self.rest() })
+            }
+            Err(failure) if failure.kind == FailureKind::WrongLedger || failure.kind == FailureKind::Died => {
+                Err(failure)
+            }
+            Err(failure) => {
+                // Documents never wait for this: the ordinary stages go on.
+                self.ledger.close();
+                self.failures += 1;
+                tracing::warn!("cannot look after the fleet now: {failure}");
+                let delay =
+                    backoff::delay(TimeDelta::seconds(1), TimeDelta::minutes(1), self.failures, "fleet");
+                let wake_at = Some(self.context.clock.now() + delay);
+                Ok(Tick::Idle(Idle {
+                    wake_at,
+                    waiting_for: Some(format!("the ledger or the archive: {failure}")),
+                }))
+            }
+        }
+    }
+}
+
+/// The parts of the archive that a scan looks at.
+fn prefixes(job: &str, everything: bool, now: Timestamp) -> Vec<String> {
+    if everything {
+        return vec![format!("{job}/")];
+    }
+    let day = |ago| (now - TimeDelta::days(ago)).format("%Y-%m-%d");
+    (0..SCAN_DAYS).map(|ago| format!("{job}/dt={}/", day(ago))).collect()
+}
+
+fn adopted_members(manifest: &Manifest, outcomes: &Outcomes) -> Vec<AdoptedMember> {
+    let member = |member: &crate::archive::ManifestMember| AdoptedMember {
+        notification: Notification {
+            job: manifest.job.clone(),
+            bucket: member.bucket.clone(),
+            key: member.key.clone(),
+            version_id: member.version_id.clone(),
+            etag: member.etag.clone(),
+            sequencer: member.sequencer.clone(),
+            size: member.size,
+            event_time: member.event_time,
+            event_name: "Archive:Found".to_owned(),
+            source: "archive".to_owned(),
+            expires_at: member.expires_at,
+        },
+        tries: member.tries,
+        deferred: outcomes.member(member.ordinal).is_some_and(|outcome| outcome.got == Got::Deferred),
+    };
+    manifest.members.iter().map(member).collect()
+}
+
+/// Objects of the landing that the journal has never heard of.
+fn candidates(
+    context: &Context,
+    store: &Store,
+    job: &Job,
+    landed_before: Timestamp,
+) -> Outcome<Vec<ObjectInfo>> {
+    let landing = context.landing(&job.name)?;
+    let mut objects = Vec::new();
+    landing.list(job.landing.key_prefix(), &mut |info| {
+        let ignored = info.size == 0 && info.key.ends_with('/');
+        let taken =
+            job.matches(landing.bucket(), &info.key) && !ignored && info.last_modified <= landed_before;
+        if taken && !is_journaled(store, landing.as_ref(), &info)? {
+            objects.push(info);
+        }
+        Ok(())
+    })?;
+    Ok(objects)
+}
+
+/// Whether a notification told of this very object, with whatever sequencer.
+fn is_journaled(store: &Store, landing: &dyn ObjectStore, info: &ObjectInfo) -> Outcome<bool> {
+    let entries = store.notifications_for_key(&info.key)?;
+    Ok(entries.iter().any(|entry| {
+        let n = &entry.notification;
+        n.bucket == landing.bucket()
+            && match (&info.version, &n.version_id) {
+                (VersionSource::Id(id), Some(version_id)) => id == version_id,
+                // An upload of the same content again has the same eTag and is another document.
+                _ => n.etag == info.etag && n.event_time >= info.last_modified - TimeDelta::minutes(15),
+            }
+    }))
+}
+
+fn unknown_to(warehouse: &mut dyn Warehouse, job: &Job, objects: &[ObjectInfo]) -> Outcome<Vec<Arrival>> {
+    let versions: Vec<Option<String>> = objects.iter().map(listed_version).collect();
+    let lookups: Vec<KnownObject<'_>> = objects
+        .iter()
+        .zip(&versions)
+        .map(|(info, version)| KnownObject { key: &info.key, version: version.as_deref(), etag: &info.etag })
+        .collect();
+    let bucket = job.landing.bucket();
+    let known = warehouse.known_objects(&job.name, bucket, &lookups)?;
+    let unknown = objects.iter().zip(known).filter(|(_, known)| !known);
+    Ok(unknown.map(|(info, _)| Arrival::Notification(listed(job, bucket, info))).collect())
+}
+
+fn arrival(job: &Job, context: &Context, info: &ObjectInfo) -> Arrival {
+    let bucket = context.landings.get(&job.name).map_or("", |landing| landing.bucket());
+    Arrival::Notification(listed(job, bucket, info))
+}
+
+fn listed(job: &Job, bucket: &str, info: &ObjectInfo) -> Notification {
+    let mut notification = super::archive::found_now(&job.name, bucket, info);
+    notification.event_name = "List:Found".to_owned();
+    notification.source = "listing".to_owned();
+    notification
+}
+
+fn journal_missed(context: &Context, store: &mut Store, job: &Job, arrivals: Vec<Arrival>) -> Outcome<bool> {
+    if arrivals.is_empty() {
+        return Ok(false);
+    }
+    tracing::warn!(
+        "job {}: {} documents lie in the landing and no notification told of them",
+        job.name,
+        arrivals.len()
+    );
+    let receipt = store.journal(&arrivals, context.clock.now())?;
+    context.tally.add(|counts| counts.notifications += receipt.recorded);
+    Ok(receipt.recorded > 0)
+}

@@ -1,0 +1,169 @@
+//! The advancing crash point: the n-th effect fails, n = 1, 2, … until a run meets no fault. A process dies before the
+//! effect or after it, an answer is lost, everything fails until a restart, a second death comes during the recovery.
+//! After each run an independent oracle looks at all that is left, and the content must be that of a run without faults.
+//!
+//! `SLUICEGATE_FULL=1` tries every pair of deaths, and not only a sample.
+
+mod fault;
+mod landing;
+#[path = "../conformance/manual_clock.rs"]
+mod manual_clock;
+mod oracle;
+mod process;
+mod run;
+mod workload;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use fault::{Kind, Strike};
+use run::{Report, run};
+use sluicegate_state::effects::{ADOPT, ATTEMPT_FAILED, BURY};
+
+/// Every how many moments the first and the second death are tried by default.
+const SAMPLE: usize = 7;
+/// How long the sample may take.
+const SAMPLE_TIME: Duration = Duration::from_secs(15);
+/// More moments than a run of this workload can have: the advance ends before.
+const MOST_MOMENTS: usize = 1_000;
+
+/// The content of a run that meets no fault.
+fn calm() -> &'static Report {
+    static CALM: OnceLock<Report> = OnceLock::new();
+    CALM.get_or_init(|| run(&[]))
+}
+
+/// Runs and compares; what the run says of itself.
+fn run_like_the_calm_one(lives: &[&[Strike]]) -> Report {
+    let told = std::panic::catch_unwind(|| run(lives));
+    let report = told.unwrap_or_else(|_| panic!("the run with {lives:?} broke a promise; see above"));
+    assert!(report.content == calm().content, "{}", differences(lives, &report.content));
+    report
+}
+
+fn differences(lives: &[&[Strike]], found: &[String]) -> String {
+    let only = |these: &[String], those: &[String]| -> Vec<String> {
+        these.iter().filter(|line| !those.contains(line)).cloned().collect()
+    };
+    format!(
+        "{lives:?} ends with other content.\nlost: {:#?}\nunexpected: {:#?}",
+        only(&calm().content, found),
+        only(found, &calm().content)
+    )
+}
+
+/// What an advance has tried.
+#[derive(Default)]
+struct Tried {
+    points: usize,
+    struck: BTreeSet<(&'static str, bool)>,
+}
+
+/// Advances one kind of fault over all moments, before and after the effect.
+fn advance(kind: Kind, mut each: impl FnMut(Strike, &Report)) -> Tried {
+    let mut tried = Tried::default();
+    for after in [false, true] {
+        for moment in 1..MOST_MOMENTS {
+            let strike = Strike { moment, after, kind };
+            let report = run_like_the_calm_one(&[&[strike]]);
+            if !report.all_met {
+                break;
+            }
+            tried.points += 1;
+            tried.struck.extend(&report.struck);
+            each(strike, &report);
+        }
+    }
+    assert!(
+        tried.points >= 2 * calm().first_life.len(),
+        "the advance went over every moment of the calm run"
+    );
+    tried
+}
+
+/// That faults met every effect, before and after it, except these.
+fn assert_all_struck(tried: &Tried, exceptions: &[(&str, &str)]) {
+    let names = sluicegate::effects::ALL.iter().chain(sluicegate_state::effects::ALL);
+    for name in names {
+        let excepted = exceptions.iter().find(|(effect, _)| effect == name);
+        for after in [false, true] {
+            let struck = tried.struck.contains(&(*name, after));
+            match excepted {
+                None => assert!(struck, "no fault met {name} (after: {after})"),
+                Some((_, why)) => assert!(!struck, "a fault met {name}, though: {why}"),
+            }
+        }
+    }
+}
+
+/// What cannot occur in an advance, and why.
+const NOBODY_FAILS: (&str, &str) = (ATTEMPT_FAILED, "a death leaves nobody who could record a failure");
+const NOTHING_LOST: (&str, &str) = (ADOPT, "the state is never lost here; tests/e2e/rebuild.rs loses it");
+const NOBODY_DIED: (&str, &str) = (BURY, "in the first life there is nobody to bury");
+
+#[test]
+fn a_process_dies_at_each_moment() {
+    let tried = advance(Kind::Dies, |_, _| ());
+    println!("{} points: death before and after each effect", tried.points);
+    assert_all_struck(&tried, &[NOBODY_FAILS, NOBODY_DIED, NOTHING_LOST]);
+}
+
+#[test]
+fn each_effect_fails_once() {
+    let mut recorded = BTreeMap::new();
+    let mut tried = advance(Kind::FailsOnce, |strike, report| {
+        // The effect after the one that failed: where it is the record of the failure, that is tried below.
+        if report.first_life.get(strike.moment) == Some(&ATTEMPT_FAILED) {
+            recorded.entry((report.first_life[strike.moment - 1], strike.after)).or_insert(strike);
+        }
+    });
+    println!("{} points: one failure before and after each effect, without a restart", tried.points);
+    assert!(recorded.len() >= 10, "{recorded:?}");
+    for (strike, after) in recorded.values().flat_map(|strike| [(*strike, false), (*strike, true)]) {
+        let death = Strike { moment: strike.moment + 1, after, kind: Kind::Dies };
+        let report = run_like_the_calm_one(&[&[strike, death]]);
+        assert!(report.all_met);
+        tried.struck.extend(&report.struck);
+    }
+    println!("{} points: a process dies while it records a failure", 2 * recorded.len());
+    assert_all_struck(&tried, &[NOBODY_DIED, NOTHING_LOST]);
+}
+
+#[test]
+fn everything_fails_from_a_moment_on_until_a_restart() {
+    let tried = advance(Kind::FailsFromThenOn, |_, _| ());
+    println!("{} points: everything fails from each moment on until a restart", tried.points);
+    // A process that cannot even make itself known starts again, and buries what it left.
+    assert_all_struck(&tried, &[NOTHING_LOST]);
+}
+
+#[test]
+fn a_process_dies_while_it_recovers_from_a_death() {
+    let full = std::env::var_os("SLUICEGATE_FULL").is_some_and(|value| value == "1");
+    let begin = Instant::now();
+    let (mut pairs, mut struck) = (0, BTreeSet::new());
+    let firsts = (1..=calm().first_life.len()).step_by(if full { 1 } else { SAMPLE });
+    for (number, moment) in firsts.enumerate() {
+        for [first, second] in [[true, false], [false, true], [false, false], [true, true]] {
+            // The sample takes one combination of before and after for each first death, in turn.
+            if !full && number % 4 != usize::from(first) + 2 * usize::from(second) {
+                continue;
+            }
+            let first = Strike { moment, after: first, kind: Kind::Dies };
+            for moment in (1..MOST_MOMENTS).step_by(if full { 1 } else { SAMPLE }) {
+                let second = Strike { moment, after: second, kind: Kind::Dies };
+                let report = run_like_the_calm_one(&[&[first], &[second]]);
+                if !report.all_met || !full && begin.elapsed() > SAMPLE_TIME {
+                    break;
+                }
+                pairs += 1;
+                struck.extend(report.struck);
+            }
+        }
+    }
+    println!("{pairs} pairs: a second death during the recovery from the first");
+    for after in [false, true] {
+        assert!(struck.contains(&(BURY, after)), "a second death while the dead are buried");
+    }
+}

@@ -1,0 +1,83 @@
+//! The oracle: looks at the files of a run when all is over, with plain SQL, tar and CSV, and holds them against what the
+//! workload says must be there. It uses nothing of the product but the file formats.
+
+mod archive;
+pub(crate) mod crawls;
+mod curated;
+mod journal;
+mod ledger;
+mod warehouse;
+
+use std::fs;
+use std::path::Path;
+
+use regex::Regex;
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+
+use crate::process::World;
+
+/// Checks I1–I11 as far as one machine without replay shows them; answers the content of everything, without batch ids and
+/// times.
+pub(crate) fn examine(world: &World) -> Vec<String> {
+    let shell = |path: &Path| Connection::open(path).unwrap();
+    let ledger = shell(&world.warehouse());
+    let journal = shell(&world.path("state").join("state.db"));
+    let catalog = shell(&world.path("curated").join(".catalog").join("catalog.db"));
+    for database in [&ledger, &journal, &catalog] {
+        assert_eq!(select(database, "PRAGMA integrity_check"), [["ok"]]);
+    }
+    let mut content = ledger::check(&ledger);
+    content.extend(warehouse::check(&ledger));
+    curated::check(world, &ledger);
+    archive::check(world, &ledger);
+    crawls::check(&ledger, &catalog);
+    journal::check(&journal, &ledger);
+    // A retry may let one batch grow and another shrink, so the place in the batch goes with the id.
+    let batch_id = Regex::new("[0-9]{8}T[0-9]{6}Z-[0-9a-f]{16}(/[0-9]{6})?").unwrap();
+    let mut content: Vec<String> =
+        content.into_iter().map(|line| batch_id.replace_all(&line, "BATCH").into_owned()).collect();
+    content.sort();
+    content
+}
+
+/// The rows of a statement as text; NULL is empty.
+fn select(connection: &Connection, sql: &str) -> Vec<Vec<String>> {
+    let mut statement = connection.prepare(sql).unwrap();
+    let width = statement.column_count();
+    let text = |value: ValueRef<'_>| match value {
+        ValueRef::Null => String::new(),
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
+    };
+    let rows = statement
+        .query_map([], |row| (0..width).map(|column| Ok(text(row.get_ref(column)?))).collect())
+        .unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+/// That a statement finds nothing: each row of it is something wrong.
+fn none(connection: &Connection, what: &str, sql: &str) {
+    let found = select(connection, sql);
+    assert!(found.is_empty(), "{what}: {found:?}");
+}
+
+/// The files below a folder, as sorted relative paths; what begins with a dot at the top is the owner's own.
+fn files(folder: &Path) -> Vec<String> {
+    fn walk(root: &Path, folder: &Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let relative = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() {
+                walk(root, &path, found);
+            } else {
+                found.push(relative);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(folder, folder, &mut found);
+    found.sort();
+    found
+}

@@ -1,0 +1,127 @@
+//! One run of the workload: life after life over the same files, until everything is done.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use sluicegate::failure::{FailureKind, Outcome};
+use sluicegate::ports::clock::Clock;
+
+use crate::fault::{Faults, Strike};
+use crate::landing::land;
+use crate::oracle;
+use crate::process::{Process, World, job};
+use crate::workload::{self, Document};
+
+/// How often a process that met an error which is not its death is asked again before it is killed.
+const PATIENCE: usize = 3;
+
+/// What a run has to say.
+pub(crate) struct Report {
+    /// The content of everything at its end, without what may differ from run to run.
+    pub(crate) content: Vec<String>,
+    /// The effects of the first life.
+    pub(crate) first_life: Vec<&'static str>,
+    /// The effects that a fault met.
+    pub(crate) struck: BTreeSet<(&'static str, bool)>,
+    /// Whether every strike met its moment.
+    pub(crate) all_met: bool,
+}
+
+/// Runs the workload; life number `n` meets the strikes `lives[n]`, and those after the last meet none. At the end the
+/// oracle has looked at everything.
+pub(crate) fn run(lives: &[&[Strike]]) -> Report {
+    let world = World::new();
+    let mut faults: Vec<Arc<Faults>> = lives.iter().map(|strikes| Faults::new(strikes)).collect();
+    faults.push(Faults::new(&[]));
+    let mut history = History { world: &world, faults, life: 0, process: None };
+    history.play();
+    let content = oracle::examine(&world);
+    Report {
+        content,
+        first_life: history.faults[0].effects(),
+        struck: history.faults.iter().flat_map(|faults| faults.struck()).collect(),
+        all_met: history.faults.iter().all(|faults| faults.all_met()),
+    }
+}
+
+struct History<'a> {
+    world: &'a World,
+    faults: Vec<Arc<Faults>>,
+    life: usize,
+    process: Option<Process>,
+}
+
+impl History<'_> {
+    /// Two windows. Landing files and the passing of time are nobody's effects: they happen once, whoever lives.
+    fn play(&mut self) {
+        for documents in [workload::first_window(), workload::second_window()] {
+            self.land(documents);
+            self.survive(|_| Ok(()));
+            self.end_window();
+            self.survive(|_| Ok(()));
+            oracle::crawls::nothing_waits(self.world);
+        }
+        self.survive(Process::end);
+        self.process = None;
+    }
+
+    fn land(&self, documents: Vec<Document>) {
+        for document in documents {
+            land(&self.world.path("landing"), document.key, &document.bytes, document.landed_at);
+        }
+    }
+
+    fn end_window(&self) {
+        let now = self.world.clock.now();
+        let tick = job().window.next_tick(now).expect("windows go on for ever");
+        self.world.clock.advance(tick - now);
+    }
+
+    /// Works until the pipeline is quiet and does a step then, in as many lives as it takes.
+    fn survive(&mut self, step: fn(&mut Process) -> Outcome<()>) {
+        let mut tries = 0;
+        loop {
+            match self.attempt(step) {
+                Ok(()) => return,
+                Err(kind) => {
+                    tries += 1;
+                    let last_life = self.life + 1 == self.faults.len();
+                    assert!(
+                        !last_life || tries <= PATIENCE,
+                        "the last life meets no faults and does not get on"
+                    );
+                    if kind == FailureKind::Died || tries >= PATIENCE && !last_life {
+                        (self.process, tries) = (None, 0);
+                        self.life += 1;
+                    }
+                    self.world.clock.advance(TimeDelta::seconds(1));
+                }
+            }
+        }
+    }
+
+    fn attempt(&mut self, step: fn(&mut Process) -> Outcome<()>) -> Result<(), FailureKind> {
+        let faults = &self.faults[self.life];
+        let result = match self.process.take() {
+            Some(process) => Ok(process),
+            None => Process::start(self.world, faults),
+        };
+        let result = result.and_then(|process| {
+            let process = self.process.insert(process);
+            process.settle()?;
+            step(process)
+        });
+        // A process that tried to end and could not say so is gone all the same.
+        self.process.take_if(|process| result.is_err() && process.has_left());
+        let failure = match result {
+            // A stage may have met the death on a thread of its own and told nobody.
+            Ok(()) if faults.is_dead() => return Err(FailureKind::Died),
+            Ok(()) => return Ok(()),
+            Err(failure) => failure,
+        };
+        let injected = failure.message.contains("test fault") || failure.message.contains("become quiet");
+        assert!(injected, "a failure that no test injected, in life {}: {failure}", self.life + 1);
+        Err(if faults.is_dead() { FailureKind::Died } else { failure.kind })
+    }
+}

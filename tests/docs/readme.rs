@@ -1,0 +1,128 @@
+//! README.md against the built program and the shipped files.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use crate::{blocks, page, quoted, root, section_of, sluicegate, stdout, table};
+
+#[test]
+fn the_demo_prints_what_the_readme_shows() {
+    let page = page("README.md");
+    let (_, rest) = page.split_once("<!-- output of: cargo demo -->").expect("the README shows the demo");
+    let shown = blocks(rest, "text")[0];
+    let folder = tempfile::tempdir().unwrap();
+    let output = sluicegate(folder.path(), &["demo"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(shown, stdout(&output), "paste what `cargo demo` prints into README.md");
+}
+
+#[test]
+fn a_second_demo_prints_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = stdout(&sluicegate(folder.path(), &["demo"]));
+    assert_eq!(first, stdout(&sluicegate(folder.path(), &["demo"])));
+}
+
+#[test]
+fn every_command_of_the_program_is_in_the_readme() {
+    let page = page("README.md");
+    let rows = table(section_of(&page, "## Commands").split("Options of `drain`").next().unwrap());
+    let told: BTreeSet<String> =
+        rows.iter().flat_map(|row| quoted(&row[0])).map(|words| first_word(&words)).collect();
+    let help = stdout(&sluicegate(root(), &["--help"]));
+    let commands = help.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+    let there: BTreeSet<String> = commands
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .map(first_word)
+        .collect();
+    assert_eq!(told, there);
+}
+
+fn first_word(text: impl AsRef<str>) -> String {
+    text.as_ref().split_whitespace().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn every_variable_of_the_shipped_files_is_in_the_readme() {
+    let page = page("README.md");
+    let rows = table(section_of(&page, "## Configuration"));
+    let told: BTreeSet<String> = rows.iter().flat_map(|row| quoted(&row[0])).collect();
+    let shipped = crate::page("sluicegate.toml") + &crate::page("jobs/invoices.toml");
+    let end = |character: char| !(character.is_ascii_uppercase() || character == '_');
+    for rest in shipped.split("${").skip(1) {
+        let name = rest.split(end).next().unwrap();
+        assert!(told.contains(name), "README.md says nothing about ${name}");
+    }
+}
+
+/// The status of a drain with this variable set, in a folder of its own that stays empty where it is refused.
+fn drained_with(name: &str, value: &str) -> (Option<i32>, bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sluicegate"));
+    command.args(["drain", "--patience", "0s", "--config"]).arg(root().join("sluicegate.toml"));
+    let output = command.current_dir(folder.path()).env_clear().env(name, value).output().unwrap();
+    let untouched = std::fs::read_dir(folder.path()).unwrap().next().is_none();
+    (output.status.code(), untouched)
+}
+
+#[test]
+fn what_the_readme_calls_refused_is_refused() {
+    let page = page("README.md");
+    let rows = table(section_of(&page, "## Configuration"));
+    let mut tried = 0;
+    for row in &rows {
+        let values = match row[2].as_str() {
+            "refused" => vec!["https://example.com/x".to_owned()],
+            text if text.ends_with("refused") => quoted(text)
+                .into_iter()
+                .filter(|value| value.ends_with('…'))
+                .map(|v| v.replace('…', "h/x"))
+                .collect(),
+            _ => continue,
+        };
+        for (name, value) in quoted(&row[0]).iter().flat_map(|name| values.iter().map(move |v| (name, v))) {
+            assert_eq!(drained_with(name, value), (Some(2), true), "{name}={value}");
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 7, "three variables that are refused, and four that are with one kind of value");
+}
+
+#[test]
+fn what_the_readme_calls_without_effect_is_accepted() {
+    let page = page("README.md");
+    let rows = table(section_of(&page, "## Configuration"));
+    let row = rows.iter().find(|row| row[2] == "read, and without effect").unwrap();
+    for name in quoted(&row[0]) {
+        // There is no landing folder, so the drain cannot finish; but it begins.
+        assert_eq!(drained_with(&name, "s3://bucket/x"), (Some(1), false), "{name}");
+    }
+}
+
+/// The commands that README.md gives for the first steps, run one after the other.
+#[test]
+fn the_quick_start_works() {
+    let page = page("README.md");
+    let start = blocks(section_of(&page, "## Quick start by hand"), "sh")[0];
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["sluicegate.toml", "jobs"] {
+        std::os::unix::fs::symlink(root().join(name), folder.path().join(name)).unwrap();
+    }
+    assert!(sluicegate(folder.path(), &["demo"]).status.success());
+    let program = Path::new(env!("CARGO_BIN_EXE_sluicegate")).parent().unwrap();
+    let script: String =
+        start.lines().filter(|line| !line.starts_with("cargo ")).collect::<Vec<_>>().join("\n");
+    let output = Command::new("sh")
+        .args(["-e", "-c", &script])
+        .current_dir(folder.path())
+        .env_clear()
+        .env("PATH", format!("{}:/usr/bin:/bin", program.display()))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let said = stdout(&output);
+    assert!(said.contains("documents  1 loaded") && said.contains("5958.00"), "{said}");
+    assert!(said.contains("OK: everything received is decided"), "{said}");
+}
