@@ -74,7 +74,8 @@ impl Claims<'_, '_> {
         }
     }
 
-    /// What could not be read may be the very object that another batch decided about, long ago perhaps.
+    /// What could not be read may be the very object that another batch decided about, long ago perhaps, and under the
+    /// version that it had when it was read. The same version is left to the claim.
     fn announced(&mut self, known: &mut BTreeMap<u32, Verdict>) -> Result<(), Error> {
         let unread: Vec<&LoadDocument> = self
             .request
@@ -89,9 +90,10 @@ impl Claims<'_, '_> {
         let etags: Vec<&str> = unread.iter().map(|document| document.etag.as_str()).collect();
         let rows = self.transaction.query(
             "SELECT u.ordinal, d.batch_id::text
-             FROM unnest($1::int[], $2::text[], $3::text[], $4::text[]) u (ordinal, bucket, key, etag)
+             FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $7::text[]) u (ordinal, bucket, key, etag, version)
              CROSS JOIN LATERAL (SELECT batch_id FROM sluicegate.document
                                  WHERE key = u.key AND job = $5 AND bucket = u.bucket AND etag = u.etag AND batch_id <> $6
+                                   AND version <> u.version
                                  ORDER BY version LIMIT 1) d",
             &[
                 &identities.ordinals,
@@ -100,6 +102,7 @@ impl Claims<'_, '_> {
                 &etags,
                 &self.request.job,
                 &self.request.batch_id,
+                &identities.versions,
             ],
         )?;
         for row in rows {

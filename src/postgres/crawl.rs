@@ -28,7 +28,7 @@ fn attempts(value: i64) -> u32 {
 
 fn open_crawl(transaction: &mut Transaction<'_>, job: &str) -> Outcome<Option<OpenCrawl>> {
     let sql = format!(
-        "SELECT crawl_id, {}, owner, lease_until <= clock_timestamp(), {}, attempts, batches FROM sluicegate.crawl
+        "SELECT crawl_id, {}, owner, lease_until <= sluicegate.clock(), {}, attempts, batches FROM sluicegate.crawl
          WHERE job = $1 AND state IN ('claimed', 'running', 'failed') ORDER BY window_end LIMIT 1",
         time_text("window_end"),
         time_text("claimed_at"),
@@ -74,9 +74,9 @@ fn take_over(
     // The lease is looked at again: its owner may have renewed it since.
     let changed = transaction
         .execute(
-            "UPDATE sluicegate.crawl SET owner = $3, lease_until = clock_timestamp() + interval '60 seconds'
+            "UPDATE sluicegate.crawl SET owner = $3, lease_until = sluicegate.clock() + interval '60 seconds'
              WHERE crawl_id = $1 AND owner = $2 AND state IN ('claimed', 'running', 'failed')
-               AND ($4 OR lease_until <= clock_timestamp())",
+               AND ($4 OR lease_until <= sluicegate.clock())",
             &[&open.crawl_id, &open.owner, &request.owner, &(ours || gone)],
         )
         .map_err(failure)?;
@@ -108,8 +108,8 @@ fn adopt(transaction: &mut Transaction<'_>, request: &CrawlRequest<'_>) -> Outco
     }
     let sql = format!(
         "INSERT INTO sluicegate.crawl (crawl_id, job, window_end, early, state, owner, lease_until, batches, claimed_at)
-         VALUES ($1, $2, $3::text::timestamptz, $4, 'claimed', $5, clock_timestamp() + interval '60 seconds', $6,
-                 clock_timestamp())
+         VALUES ($1, $2, $3::text::timestamptz, $4, 'claimed', $5, sluicegate.clock() + interval '60 seconds', $6,
+                 sluicegate.clock())
          ON CONFLICT DO NOTHING RETURNING {}",
         time_text("claimed_at")
     );
@@ -137,6 +137,17 @@ pub(super) fn attempt(client: &mut Client, crawl_id: &str, owner: &str) -> Outco
     Ok(attempts(number))
 }
 
+pub(super) fn renew(client: &mut Client, crawl_id: &str, owner: &str) -> Outcome<()> {
+    let changed = client
+        .execute(
+            "UPDATE sluicegate.crawl SET lease_until = sluicegate.clock() + interval '60 seconds'
+             WHERE crawl_id = $1 AND owner = $2 AND state IN ('claimed', 'running', 'failed')",
+            &[&crawl_id, &owner],
+        )
+        .map_err(failure)?;
+    if changed == 0 { Err(lost(crawl_id)) } else { Ok(()) }
+}
+
 fn begin_attempt(
     transaction: &mut Transaction<'_>,
     crawl_id: &str,
@@ -144,21 +155,21 @@ fn begin_attempt(
 ) -> Result<Option<i64>, postgres::Error> {
     let row = transaction.query_opt(
         "UPDATE sluicegate.crawl SET state = 'running', attempts = attempts + 1,
-                lease_until = clock_timestamp() + interval '60 seconds',
-                started_at = coalesce(started_at, clock_timestamp())
+                lease_until = sluicegate.clock() + interval '60 seconds',
+                started_at = coalesce(started_at, sluicegate.clock())
          WHERE crawl_id = $1 AND owner = $2 AND state IN ('claimed', 'running', 'failed') RETURNING attempts",
         &[&crawl_id, &owner],
     )?;
     let Some(row) = row else { return Ok(None) };
     let number: i64 = row.get(0);
     transaction.execute(
-        "UPDATE sluicegate.crawl_attempt SET state = 'died', finished_at = clock_timestamp()
+        "UPDATE sluicegate.crawl_attempt SET state = 'died', finished_at = sluicegate.clock()
          WHERE crawl_id = $1 AND state = 'running'",
         &[&crawl_id],
     )?;
     transaction.execute(
         "INSERT INTO sluicegate.crawl_attempt (crawl_id, attempt, owner, state, started_at)
-         VALUES ($1, $2, $3, 'running', clock_timestamp())",
+         VALUES ($1, $2, $3, 'running', sluicegate.clock())",
         &[&crawl_id, &number, &owner],
     )?;
     Ok(Some(number))
@@ -180,7 +191,7 @@ pub(super) fn finish(
     let changed = transaction
         .execute(
             "UPDATE sluicegate.crawl SET state = $3, message = $4,
-                    finished_at = CASE WHEN $3 <> 'failed' THEN clock_timestamp() END
+                    finished_at = CASE WHEN $3 <> 'failed' THEN sluicegate.clock() END
              WHERE crawl_id = $1 AND owner = $2 AND state = 'running'",
             &[&crawl_id, &owner, &state, &message],
         )
@@ -190,7 +201,7 @@ pub(super) fn finish(
     }
     transaction
         .execute(
-            "UPDATE sluicegate.crawl_attempt SET state = $3, finished_at = clock_timestamp(), message = $4,
+            "UPDATE sluicegate.crawl_attempt SET state = $3, finished_at = sluicegate.clock(), message = $4,
                     glue_crawl_id = $5
              WHERE crawl_id = $1 AND attempt = $2",
             &[&crawl_id, &i64::from(attempt), &state, &message, &catalog_id],

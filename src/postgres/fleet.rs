@@ -9,7 +9,7 @@ use crate::ports::warehouse::{KnownObject, UnpublishedLoad};
 pub(super) fn heartbeat(client: &mut Client, incarnation: &str, host: &str) -> Result<(), Error> {
     client
         .execute(
-            "INSERT INTO sluicegate.machine (incarnation, host, seen_at) VALUES ($1, $2, clock_timestamp())
+            "INSERT INTO sluicegate.machine (incarnation, host, seen_at) VALUES ($1, $2, sluicegate.clock())
              ON CONFLICT (incarnation) DO UPDATE SET seen_at = excluded.seen_at",
             &[&incarnation, &host],
         )
@@ -18,7 +18,7 @@ pub(super) fn heartbeat(client: &mut Client, incarnation: &str, host: &str) -> R
 
 pub(super) fn live_incarnations(client: &mut Client) -> Result<BTreeSet<String>, Error> {
     let rows = client.query(
-        "SELECT incarnation FROM sluicegate.machine WHERE seen_at > clock_timestamp() - interval '60 seconds'",
+        "SELECT incarnation FROM sluicegate.machine WHERE seen_at > sluicegate.clock() - interval '60 seconds'",
         &[],
     )?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
@@ -26,9 +26,9 @@ pub(super) fn live_incarnations(client: &mut Client) -> Result<BTreeSet<String>,
 
 pub(super) fn claim_listing(client: &mut Client, job: &str, owner: &str) -> Result<bool, Error> {
     let changed = client.execute(
-        "INSERT INTO sluicegate.listing (job, owner, claimed_at) VALUES ($1, $2, clock_timestamp())
+        "INSERT INTO sluicegate.listing (job, owner, claimed_at) VALUES ($1, $2, sluicegate.clock())
          ON CONFLICT (job) DO UPDATE SET owner = excluded.owner, claimed_at = excluded.claimed_at
-         WHERE listing.claimed_at <= clock_timestamp() - interval '1 hour'",
+         WHERE listing.claimed_at <= sluicegate.clock() - interval '1 hour'",
         &[&job, &owner],
     )?;
     Ok(changed == 1)

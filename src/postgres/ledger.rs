@@ -102,7 +102,7 @@ fn record_verdicts(
     transaction
         .execute(
             "INSERT INTO sluicegate.verdict (batch_id, job, ordinal, bucket, key, version, outcome, reason, rows, at)
-             SELECT $1, $2, u.*, now()
+             SELECT $1, $2, u.*, (SELECT loaded_at FROM sluicegate.batch WHERE batch_id = $1)
              FROM unnest($3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[]) u",
             &[&request.batch_id, &request.job, &ordinals, &buckets, &keys, &versions, &words, &reasons, &rows],
         )
@@ -139,14 +139,14 @@ fn record_tables(
 
 fn record_batch(transaction: &mut Transaction<'_>, request: &LoadRequest, rows: u64) -> Result<(), Error> {
     transaction.execute(
-        "INSERT INTO sluicegate.definition (hash, job, text, first_used_at) VALUES ($1, $2, $3, now())
+        "INSERT INTO sluicegate.definition (hash, job, text, first_used_at) VALUES ($1, $2, $3, sluicegate.clock())
          ON CONFLICT (hash) DO NOTHING",
         &[&request.definition_hash, &request.job, &request.definition_text],
     )?;
     // A batch without new rows has nothing to publish and nothing to crawl.
     transaction.execute(
-        "UPDATE sluicegate.batch SET rows = $2, published_at = CASE WHEN $2 = 0 THEN now() END,
-                crawl_id = CASE WHEN $2 = 0 THEN 'none' END
+        "UPDATE sluicegate.batch SET rows = $2::bigint, published_at = CASE WHEN $2::bigint = 0 THEN loaded_at END,
+                crawl_id = CASE WHEN $2::bigint = 0 THEN 'none' END
          WHERE batch_id = $1",
         &[&request.batch_id, &bigint(rows)],
     )?;

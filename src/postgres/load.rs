@@ -51,7 +51,7 @@ pub(super) fn begin<'a>(
         .execute(
             "INSERT INTO sluicegate.batch (batch_id, job, documents, rows, sealed_at, loaded_at, definition_hash,
                                            archive_key, incarnation, parents, replay)
-             VALUES ($1, $2, $3, 0, $4::text::timestamptz, now(), $5, $6, $7, $8::text::jsonb, $9)
+             VALUES ($1, $2, $3, 0, $4::text::timestamptz, sluicegate.clock(), $5, $6, $7, $8::text::jsonb, $9)
              ON CONFLICT (batch_id) DO NOTHING",
             &[
                 &request.batch_id,

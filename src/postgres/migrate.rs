@@ -3,7 +3,7 @@
 
 use postgres::{Client, Transaction};
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, FailureKind, Outcome};
 
 use super::error::failure;
 
@@ -46,9 +46,12 @@ fn is_current(transaction: &mut Transaction<'_>) -> Outcome<bool> {
     let found = version(transaction)?;
     let known = MIGRATIONS.len() as i32;
     match found {
-        Some(found) if found > known => Err(Failure::permanent(format!(
-            "the ledger's schema has version {found}, this program knows {known}: install the newer Sluicegate"
-        ))),
+        Some(found) if found > known => {
+            let message = format!(
+                "its schema has version {found}, this program knows {known}: install the newer Sluicegate"
+            );
+            Err(Failure { kind: FailureKind::WrongLedger, message })
+        }
         Some(found) => Ok(found == known),
         None => Ok(false),
     }
@@ -76,7 +79,7 @@ fn apply(transaction: &mut Transaction<'_>, ledger_id: &str) -> Outcome<()> {
         .map_err(failure)?;
     transaction
         .execute(
-            "INSERT INTO sluicegate.ledger (one, id, created_at) VALUES (1, $1, now()) ON CONFLICT (one) DO NOTHING",
+            "INSERT INTO sluicegate.ledger (one, id, created_at) VALUES (1, $1, sluicegate.clock()) ON CONFLICT (one) DO NOTHING",
             &[&ledger_id],
         )
         .map_err(failure)?;

@@ -73,7 +73,8 @@ fn record(
         .execute(
             "INSERT INTO sluicegate.replaced (batch_id, table_name, record_key, source_order, rows, sums, digest,
                                               by_batch_id, at)
-             SELECT u.batch_id, $1, u.record_key, u.source_order, u.rows, u.sums::jsonb, u.digest, $2, now()
+             SELECT u.batch_id, $1, u.record_key, u.source_order, u.rows, u.sums::jsonb, u.digest, $2,
+                    (SELECT loaded_at FROM sluicegate.batch WHERE batch_id = $2)
              FROM unnest($3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[])
                   u (batch_id, record_key, source_order, rows, sums, digest)",
             &[&table, &request.batch_id, &batches, &keys, &orders, &rows, &sums, &digests],
@@ -89,7 +90,7 @@ pub(super) fn supersede(transaction: &mut Transaction<'_>, request: &LoadRequest
     }
     let sources = transaction.query(
         "SELECT DISTINCT batch_id::text, source_order::text FROM sluicegate.replaced r
-         WHERE by_batch_id = $1 AND at = now() ORDER BY 1, 2",
+         WHERE by_batch_id = $1 ORDER BY 1, 2",
         &[&request.batch_id],
     )?;
     let (mut batches, mut ordinals, mut orders) = (Vec::new(), Vec::new(), Vec::new());

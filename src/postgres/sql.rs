@@ -1,4 +1,5 @@
-//! The SQL over a job's target tables and over the temporary tables of one load. Every name is schema-qualified.
+//! The SQL over a job's target tables and over the temporary tables of one load. Every name is schema-qualified. What
+//! the stage tables have besides the job's columns is in upper case, which no column of a job can be.
 
 use crate::schema::{ColumnType, Schema, Table};
 
@@ -114,7 +115,11 @@ impl<'s> Statements<'s> {
     /// COPY into a stage table.
     pub(super) fn copy_stage(&self, table: usize) -> String {
         let names = &self.names[table];
-        format!("COPY {} (ordinal, record, line, {}) FROM STDIN", names.stage, list(names.columns.clone()))
+        format!(
+            "COPY {} (\"ORDINAL\", \"RECORD\", \"LINE\", {}) FROM STDIN",
+            names.stage,
+            list(names.columns.clone())
+        )
     }
 
     /// Makes the temporary tables of a staged load.
@@ -128,8 +133,8 @@ impl<'s> Statements<'s> {
         for (index, names) in self.names.iter().enumerate() {
             let columns = list(names.stage_columns());
             script.push_str(&format!(
-                "CREATE TEMP TABLE sluicegate_stage_{index} (ordinal integer NOT NULL, record bigint NOT NULL,
-                                                             line bigint NOT NULL, {columns}) ON COMMIT DROP;"
+                "CREATE TEMP TABLE sluicegate_stage_{index} (\"ORDINAL\" integer NOT NULL, \"RECORD\" bigint NOT NULL,
+                                                             \"LINE\" bigint NOT NULL, {columns}) ON COMMIT DROP;"
             ));
         }
         script
@@ -140,7 +145,7 @@ impl<'s> Statements<'s> {
         let mut script = String::new();
         for (index, names) in self.names.iter().enumerate() {
             let stage = &names.stage;
-            script.push_str(&format!("CREATE INDEX ON {stage} (ordinal, record);"));
+            script.push_str(&format!("CREATE INDEX ON {stage} (\"ORDINAL\", \"RECORD\");"));
             if index == 0 {
                 script.push_str(&format!("CREATE INDEX ON {stage} ({});", list(names.parent_key.clone())));
             }
@@ -174,7 +179,7 @@ impl<'s> Statements<'s> {
     fn rows_of(&self) -> String {
         let children = self.names[1..].iter().map(|names| {
             format!(
-                "(SELECT count(*) FROM {} c WHERE c.ordinal = s.ordinal AND c.record = s.record)",
+                "(SELECT count(*) FROM {} c WHERE c.\"ORDINAL\" = s.\"ORDINAL\" AND c.\"RECORD\" = s.\"RECORD\")",
                 names.stage
             )
         });
@@ -188,7 +193,7 @@ impl<'s> Statements<'s> {
         let here = self.digest(
             "s",
             |names| names.stage.clone(),
-            |_| "c.ordinal = s.ordinal AND c.record = s.record".to_owned(),
+            |_| "c.\"ORDINAL\" = s.\"ORDINAL\" AND c.\"RECORD\" = s.\"RECORD\"".to_owned(),
         );
         let there = self.digest(
             "t",
@@ -197,14 +202,14 @@ impl<'s> Statements<'s> {
         );
         format!(
             "CREATE TEMP TABLE sluicegate_collision ON COMMIT DROP AS
-             SELECT row_number() OVER (ORDER BY s.ordinal, s.record) AS seq, dense_rank() OVER (ORDER BY {key}) AS key_group,
-                    s.ordinal, s.record, s.line, s.copies > 1 AS repeated, ({rows})::bigint AS rows, {here} AS here,
+             SELECT row_number() OVER (ORDER BY s.\"ORDINAL\", s.\"RECORD\") AS seq, dense_rank() OVER (ORDER BY {key}) AS key_group,
+                    s.\"ORDINAL\" AS ordinal, s.\"RECORD\" AS record, s.\"LINE\" AS line, s.\"COPIES\" > 1 AS repeated, ({rows})::bigint AS rows, {here} AS here,
                     t.batch_id::text AS there_batch_id, t.source_order::text AS there_source_order,
                     CASE WHEN t.batch_id IS NOT NULL THEN {there} END AS there
-             FROM (SELECT s.*, count(*) OVER (PARTITION BY {key}) AS copies FROM {stage} s
-                   JOIN {MEMBER} m ON m.ordinal = s.ordinal WHERE m.accepted) s
+             FROM (SELECT s.*, count(*) OVER (PARTITION BY {key}) AS \"COPIES\" FROM {stage} s
+                   JOIN {MEMBER} m ON m.ordinal = s.\"ORDINAL\" WHERE m.accepted) s
              LEFT JOIN {target} t ON {joined}
-             WHERE t.batch_id IS NOT NULL OR s.copies > 1;
+             WHERE t.batch_id IS NOT NULL OR s.\"COPIES\" > 1;
              CREATE INDEX ON {COLLISION} (seq)",
             rows = self.rows_of(),
             stage = parent.stage,
@@ -242,9 +247,9 @@ impl<'s> Statements<'s> {
         };
         format!(
             "INSERT INTO {target} ({columns}, batch_id, source_order)
-             SELECT {typed}, $1, m.source_order FROM {stage} s JOIN {MEMBER} m ON m.ordinal = s.ordinal
-             WHERE m.accepted AND s.ordinal BETWEEN $2 AND $3 AND s.record BETWEEN $4 AND $5
-               AND NOT EXISTS (SELECT 1 FROM {REFUSAL} r WHERE r.ordinal = s.ordinal AND r.record = s.record)
+             SELECT {typed}, $1, m.source_order FROM {stage} s JOIN {MEMBER} m ON m.ordinal = s.\"ORDINAL\"
+             WHERE m.accepted AND s.\"ORDINAL\" BETWEEN $2 AND $3 AND s.\"RECORD\" BETWEEN $4 AND $5
+               AND NOT EXISTS (SELECT 1 FROM {REFUSAL} r WHERE r.ordinal = s.\"ORDINAL\" AND r.record = s.\"RECORD\")
              ORDER BY {order}{on_conflict}",
             target = names.target,
             columns = list(names.columns.clone()),
@@ -258,7 +263,7 @@ impl<'s> Statements<'s> {
     pub(super) fn staged_rows(&self, table: usize) -> String {
         let names = &self.names[table];
         format!(
-            "SELECT {} FROM {} s WHERE s.ordinal = $1 AND s.record = $2",
+            "SELECT {} FROM {} s WHERE s.\"ORDINAL\" = $1 AND s.\"RECORD\" = $2",
             names.canonical("s"),
             names.stage
         )
@@ -268,7 +273,7 @@ impl<'s> Statements<'s> {
     pub(super) fn target_rows(&self, table: usize) -> String {
         let (names, parent) = (&self.names[table], self.parent());
         format!(
-            "SELECT {} FROM {} s JOIN {} t ON {} WHERE s.ordinal = $1 AND s.record = $2",
+            "SELECT {} FROM {} s JOIN {} t ON {} WHERE s.\"ORDINAL\" = $1 AND s.\"RECORD\" = $2",
             names.canonical("t"),
             parent.stage,
             names.target,
@@ -280,7 +285,10 @@ impl<'s> Statements<'s> {
     pub(super) fn staged_key(&self) -> String {
         let parent = self.parent();
         let key = list(parent.parent_key.iter().map(|name| format!("s.{name}::text")));
-        format!("SELECT s.line, {key} FROM {} s WHERE s.ordinal = $1 AND s.record = $2", parent.stage)
+        format!(
+            "SELECT s.\"LINE\", {key} FROM {} s WHERE s.\"ORDINAL\" = $1 AND s.\"RECORD\" = $2",
+            parent.stage
+        )
     }
 
     /// The key of a row as a JSON object, in just the form that the other warehouse writes.
@@ -298,7 +306,7 @@ impl<'s> Statements<'s> {
             "INSERT INTO sluicegate.refused (batch_id, ordinal, record, table_name, record_key, reason, other_batch_id)
              SELECT $1, r.ordinal, r.record, $2, {}, r.reason, r.other_batch_id
              FROM {REFUSAL} r JOIN {MEMBER} m ON m.ordinal = r.ordinal
-             JOIN {} s ON s.ordinal = r.ordinal AND s.record = r.record WHERE m.accepted",
+             JOIN {} s ON s.\"ORDINAL\" = r.ordinal AND s.\"RECORD\" = r.record WHERE m.accepted",
             self.key_json("s", self.parent()),
             self.parent().stage,
         )
@@ -309,7 +317,7 @@ impl<'s> Statements<'s> {
         let parent = self.parent();
         let key = list(parent.parent_key.iter().map(|name| format!("t.{name}")));
         format!(
-            "SELECT count(*) FROM (SELECT 1 FROM {} t WHERE EXISTS (SELECT 1 FROM {} s JOIN {MEMBER} m ON m.ordinal = s.ordinal
+            "SELECT count(*) FROM (SELECT 1 FROM {} t WHERE EXISTS (SELECT 1 FROM {} s JOIN {MEMBER} m ON m.ordinal = s.\"ORDINAL\"
                                                               WHERE m.accepted AND {})
                                    ORDER BY {key} FOR UPDATE) locked",
             parent.target,
@@ -322,7 +330,7 @@ impl<'s> Statements<'s> {
     pub(super) fn delete_known(&self, table: usize) -> String {
         let (names, parent) = (&self.names[table], self.parent());
         format!(
-            "DELETE FROM {} t USING {COLLISION} k JOIN {} s ON s.ordinal = k.ordinal AND s.record = k.record
+            "DELETE FROM {} t USING {COLLISION} k JOIN {} s ON s.\"ORDINAL\" = k.ordinal AND s.\"RECORD\" = k.record
              WHERE k.seq = ANY($1) AND {} RETURNING k.seq, {}, t.batch_id::text, t.source_order::text, {}",
             names.target,
             parent.stage,

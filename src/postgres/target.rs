@@ -16,7 +16,7 @@ struct Described {
     sql_type: String,
     /// Position in the primary key, from 1; 0 for the others.
     key: i64,
-    /// It must be given a value.
+    /// It cannot be NULL.
     required: bool,
     /// Equal means equal byte for byte.
     bytewise: bool,
@@ -69,7 +69,7 @@ fn existing(
     let rows = transaction.query(
         "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod),
                 coalesce(array_position(i.indkey::int2[], a.attnum) + 1, 0)::bigint,
-                a.attnotnull AND NOT a.atthasdef AND a.attidentity = '',
+                a.attnotnull,
                 coalesce(l.collisdeterministic, true)
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped

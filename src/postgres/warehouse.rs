@@ -92,7 +92,7 @@ impl Warehouse for PostgresWarehouse {
     fn mark_published(&mut self, batch_id: &str) -> Outcome<()> {
         let Self { session, seam, .. } = self;
         seam.perform(effects::PUBLISHED_COMMIT, || {
-            let sql = "UPDATE sluicegate.batch SET published_at = clock_timestamp()
+            let sql = "UPDATE sluicegate.batch SET published_at = sluicegate.clock()
                        WHERE batch_id = $1 AND published_at IS NULL";
             session.client.execute(sql, &[&batch_id]).map(drop).map_err(failure)
         })
@@ -123,7 +123,7 @@ impl Warehouse for PostgresWarehouse {
     }
 
     fn now(&mut self) -> Outcome<Timestamp> {
-        let sql = format!("SELECT {}", time_text("clock_timestamp()"));
+        let sql = format!("SELECT {}", time_text("sluicegate.clock()"));
         parse_time(self.session.client.query_one(&sql, &[]).map_err(failure)?.get(0))
     }
 
@@ -134,6 +134,10 @@ impl Warehouse for PostgresWarehouse {
 
     fn crawl_attempt(&mut self, crawl_id: &str, owner: &str) -> Outcome<u32> {
         crawl::attempt(&mut self.session.client, crawl_id, owner)
+    }
+
+    fn renew_crawl(&mut self, crawl_id: &str, owner: &str) -> Outcome<()> {
+        crawl::renew(&mut self.session.client, crawl_id, owner)
     }
 
     fn finish_crawl(&mut self, crawl_id: &str, owner: &str, attempt: u32, end: &CrawlEnd) -> Outcome<()> {

@@ -1,5 +1,8 @@
 -- The ledger (§7 of the design). The schema `sluicegate` and its table `schema_version` are made before this runs.
 
+-- The clock of everything in the ledger. A function of its own, so that a test can let it stand where it wants.
+CREATE FUNCTION sluicegate.clock() RETURNS timestamptz LANGUAGE sql VOLATILE AS 'SELECT pg_catalog.clock_timestamp()';
+
 CREATE TABLE sluicegate.ledger (
     one        integer PRIMARY KEY CHECK (one = 1),
     id         text NOT NULL,
