@@ -15,6 +15,9 @@ pub mod folder;
 pub mod job;
 pub mod pipeline;
 pub mod ports;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod schema;
 pub mod sqlite;
 pub mod transform;
+mod wording;
