@@ -85,15 +85,22 @@ impl FleetStage {
         }
         let mut found = false;
         let everything = self.state_is_new_or_old(now)?;
+        let first_start = self.ledger_is_empty()?;
         let jobs: Vec<Arc<Job>> = self.context.jobs.values().cloned().collect();
         for job in &jobs {
             found |= self.adopt_loads(job)?;
             found |= self.adopt_archives(job, everything, now)?;
-            found |= self.list_landing(job, everything, now)?;
+            // At the very first start nothing is lost: what lies in the landing is announced, or listed in its turn.
+            found |= self.list_landing(job, everything && !first_start, now)?;
         }
         self.store.set_meta(SCANNED_AT, &now.to_rfc3339())?;
         self.next_scan = now + SCAN_INTERVAL;
         Ok(found)
+    }
+
+    fn ledger_is_empty(&mut self) -> Outcome<bool> {
+        let Self { store, ledger, .. } = self;
+        Ok(ledger.get(store)?.identity()?.newest_batch.is_none())
     }
 
     fn state_is_new_or_old(&self, now: Timestamp) -> Outcome<bool> {

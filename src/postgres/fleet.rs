@@ -16,6 +16,10 @@ pub(super) fn heartbeat(client: &mut Client, incarnation: &str, host: &str) -> R
         .map(drop)
 }
 
+pub(super) fn farewell(client: &mut Client, incarnation: &str) -> Result<(), Error> {
+    client.execute("DELETE FROM sluicegate.machine WHERE incarnation = $1", &[&incarnation]).map(drop)
+}
+
 pub(super) fn live_incarnations(client: &mut Client) -> Result<BTreeSet<String>, Error> {
     let rows = client.query(
         "SELECT incarnation FROM sluicegate.machine WHERE seen_at > sluicegate.clock() - interval '60 seconds'",

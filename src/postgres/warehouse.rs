@@ -102,6 +102,10 @@ impl Warehouse for PostgresWarehouse {
         fleet::heartbeat(&mut self.session.client, incarnation, host).map_err(failure)
     }
 
+    fn farewell(&mut self, incarnation: &str) -> Outcome<()> {
+        fleet::farewell(&mut self.session.client, incarnation).map_err(failure)
+    }
+
     fn live_incarnations(&mut self) -> Outcome<BTreeSet<String>> {
         fleet::live_incarnations(&mut self.session.client).map_err(failure)
     }
