@@ -83,7 +83,11 @@ fn objects_are_written_and_read_through_faults() {
     });
     let mut count = 0;
     let store = S3Store::under(emulator.clients.clone(), &bucket, "x");
-    store.list("", &mut |_| Ok(count += 1)).unwrap();
+    let mut visit = |_| {
+        count += 1;
+        Ok(())
+    };
+    store.list("", &mut visit).unwrap();
     assert_eq!(count, 100);
 }
 
