@@ -1,6 +1,7 @@
 //! A stand-in for AWS that runs already, and buckets and queues in it.
 
 use std::io::Write;
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use aws_config::{BehaviorVersion, Region};
@@ -45,12 +46,15 @@ pub(crate) fn emulator(kind: Kind) -> Option<Emulator> {
         Kind::Moto => ("SLUICEGATE_TEST_MOTO", "start moto"),
     };
     let Some(endpoint) = std::env::var(variable).ok().filter(|endpoint| !endpoint.is_empty()) else {
-        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        static SAID: [Once; 2] = [Once::new(), Once::new()];
         // Written past the test harness, which hides what passing tests print.
-        let _ = writeln!(
-            std::io::stderr(),
-            "skipped: {test} on {kind:?}; to run it: eval \"$(scripts/emulators {start})\" && cargo test --test aws"
-        );
+        SAID[kind as usize].call_once(|| {
+            let _ = writeln!(
+                std::io::stderr(),
+                "skipped: the AWS adapters against {kind:?}; to run it: \
+                 eval \"$(scripts/emulators {start})\" && cargo test --test aws"
+            );
+        });
         return None;
     };
     Some(Emulator { kind, clients: clients(&endpoint), endpoint })

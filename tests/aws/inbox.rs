@@ -13,7 +13,7 @@ pub(crate) fn options() -> SqsOptions {
     SqsOptions { visibility: Duration::from_secs(2), ..SqsOptions::default() }
 }
 
-fn event(key: &str) -> String {
+pub(crate) fn event(key: &str) -> String {
     format!(
         r#"{{"Records":[{{"eventVersion":"2.1","eventTime":"2024-05-06T07:08:09.123Z","eventName":"ObjectCreated:Put",
         "s3":{{"bucket":{{"name":"landing"}},"object":{{"key":"{key}","size":1,"eTag":"0a","sequencer":"00"}}}}}}]}}"#

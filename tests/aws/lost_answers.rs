@@ -14,22 +14,25 @@ use crate::store::{noise, put};
 
 const ETAG: &str = "0123abcd";
 
-fn about(bytes: &[u8]) -> Vec<(&'static str, String)> {
+fn about(bytes: &[u8]) -> Vec<(String, String)> {
     vec![
-        ("ETag", format!("\"{ETAG}\"")),
-        ("Last-Modified", "Mon, 06 May 2024 07:08:09 GMT".to_owned()),
-        ("Content-Length", bytes.len().to_string()),
+        ("ETag".to_owned(), format!("\"{ETAG}\"")),
+        ("Last-Modified".to_owned(), "Mon, 06 May 2024 07:08:09 GMT".to_owned()),
+        ("Content-Length".to_owned(), bytes.len().to_string()),
     ]
 }
 
 /// The answer to a GET, whole or from where its Range begins.
-fn serve(request: &Request, object: &[u8]) -> (u16, Vec<(&'static str, String)>, Vec<u8>) {
+fn serve(request: &Request, object: &[u8]) -> (u16, Vec<(String, String)>, Vec<u8>) {
     match request.header("Range").strip_prefix("bytes=").and_then(|range| range.strip_suffix('-')) {
         None => (200, about(object), object.to_vec()),
         Some(from) => {
             let from: usize = from.parse().unwrap();
             let mut headers = about(&object[from..]);
-            headers.push(("Content-Range", format!("bytes {from}-{}/{}", object.len() - 1, object.len())));
+            headers.push((
+                "Content-Range".to_owned(),
+                format!("bytes {from}-{}/{}", object.len() - 1, object.len()),
+            ));
             (206, headers, object[from..].to_vec())
         }
     }
@@ -123,7 +126,10 @@ fn throttling_is_waited_out() {
 /// What HEAD tells of the object of a PUT that the server has seen.
 fn head_of(put: &Request) -> Reply {
     let mut headers = about(&put.body);
-    headers.push(("x-amz-meta-sluicegate-sha256", put.header("x-amz-meta-sluicegate-sha256").to_owned()));
+    headers.push((
+        "x-amz-meta-sluicegate-sha256".to_owned(),
+        put.header("x-amz-meta-sluicegate-sha256").to_owned(),
+    ));
     Reply::Full(200, headers, put.body.clone())
 }
 
@@ -226,7 +232,7 @@ fn put_in_parts(
             begun = request.clone();
             upload_begun()
         }
-        "PUT" => Reply::Full(200, vec![("ETag", "\"part\"".to_owned())], Vec::new()),
+        "PUT" => Reply::Full(200, vec![("ETag".to_owned(), "\"part\"".to_owned())], Vec::new()),
         "DELETE" => Reply::status(204),
         _ => head(&begun),
     });
@@ -240,8 +246,8 @@ fn whole(begun: &Request) -> Reply {
     let sha256 = begun.header("x-amz-meta-sluicegate-sha256").to_owned();
     let mut headers = about(b"");
     headers.retain(|(name, _)| *name != "Content-Length");
-    headers.push(("Content-Length", (6 << 20).to_string()));
-    headers.push(("x-amz-meta-sluicegate-sha256", sha256));
+    headers.push(("Content-Length".to_owned(), (6 << 20).to_string()));
+    headers.push(("x-amz-meta-sluicegate-sha256".to_owned(), sha256));
     Reply::Full(200, headers, Vec::new())
 }
 
@@ -284,7 +290,7 @@ fn an_object_that_is_there_at_the_completion_stays() {
 }
 
 fn sqs_json(body: &str) -> Reply {
-    let headers = vec![("Content-Type", "application/x-amz-json-1.0".to_owned())];
+    let headers = vec![("Content-Type".to_owned(), "application/x-amz-json-1.0".to_owned())];
     Reply::Full(200, headers, body.as_bytes().to_vec())
 }
 
@@ -321,7 +327,7 @@ fn a_deletion_that_failed_for_some_is_tried_again_for_those() {
 fn a_queue_that_refuses_is_not_stormed() {
     let refusal = r#"{"__type":"com.amazonaws.sqs#AccessDeniedException","message":"no"}"#;
     let server = FakeServer::start(move |_| {
-        let headers = vec![("Content-Type", "application/x-amz-json-1.0".to_owned())];
+        let headers = vec![("Content-Type".to_owned(), "application/x-amz-json-1.0".to_owned())];
         Reply::Full(403, headers, refusal.as_bytes().to_vec())
     });
     let mut inbox = inbox(&clients(&server.endpoint), QUEUE, Mode::Watch, SqsOptions::default());

@@ -5,6 +5,7 @@
 
 mod emulator;
 mod fake;
+mod faults;
 mod inbox;
 mod landing;
 mod lost_answers;

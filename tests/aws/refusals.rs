@@ -22,7 +22,7 @@ fn ask(reply: Reply, version_id: Option<&str>) -> Result<Refusal, String> {
 fn answers_about_the_object_are_verdicts() {
     let mark = |status, code: &str| match Reply::error(status, code) {
         Reply::Full(status, mut headers, body) => {
-            headers.push(("x-amz-delete-marker", "true".to_owned()));
+            headers.push(("x-amz-delete-marker".to_owned(), "true".to_owned()));
             Reply::Full(status, headers, body)
         }
         other => other,

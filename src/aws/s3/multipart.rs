@@ -2,7 +2,10 @@
 //! are removed. (A process that is killed leaves parts that nobody sees; a lifecycle rule
 //! `AbortIncompleteMultipartUpload` removes them.)
 
+use std::time::Duration;
+
 use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::complete_multipart_upload::CompleteMultipartUploadError;
 use aws_sdk_s3::operation::upload_part::UploadPartError;
@@ -26,6 +29,8 @@ const MOST_PARTS: u64 = 10_000;
 const PARTS_AT_A_TIME: usize = 3;
 /// Tries to complete one upload whose answers are lost.
 const COMPLETE_TRIES: u32 = 3;
+/// S3 may take minutes to put a large object together (API reference).
+const COMPLETE_TIME: Duration = Duration::from_secs(150);
 
 type PartResult = (i32, String, Result<Option<String>, SdkError<UploadPartError, HttpResponse>>);
 
@@ -168,6 +173,12 @@ impl<'a> Upload<'a> {
         &self,
         parts: CompletedMultipartUpload,
     ) -> Result<(), Box<SdkError<CompleteMultipartUploadError, HttpResponse>>> {
+        let timeouts = TimeoutConfig::builder()
+            .operation_attempt_timeout(COMPLETE_TIME)
+            .operation_timeout(COMPLETE_TIME)
+            .build();
+        let once =
+            aws_sdk_s3::config::Builder::new().retry_config(RetryConfig::disabled()).timeout_config(timeouts);
         let request = self
             .store
             .s3()
@@ -178,7 +189,7 @@ impl<'a> Upload<'a> {
             .if_none_match("*")
             .multipart_upload(parts)
             .customize()
-            .config_override(aws_sdk_s3::config::Builder::new().retry_config(RetryConfig::disabled()));
+            .config_override(once);
         self.store.clients.block_on(request.send()).map(drop).map_err(Box::new)
     }
 
