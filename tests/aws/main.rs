@@ -3,6 +3,7 @@
 
 #![cfg(feature = "aws")]
 
+mod conformance;
 mod emulator;
 mod fake;
 mod faults;

@@ -61,7 +61,7 @@ impl Default for SqsOptions {
         Self {
             receivers: 4,
             long_poll: Duration::from_secs(20),
-            visibility: Duration::from_secs(60),
+            visibility: Duration::from_secs(30),
             most_messages: 1_000,
         }
     }
