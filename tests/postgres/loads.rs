@@ -175,3 +175,43 @@ fn fifty_thousand_bills_in_one_document_are_streamed() {
         println!("{}", status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default());
     }
 }
+
+/// Commits other loads' keys at the very moments when a load looks away.
+struct Intruder<'a> {
+    database: &'a Database,
+    load: crate::support::Batch,
+    /// How many times the documents have been shown.
+    visits: std::cell::Cell<u32>,
+    inner: &'a crate::support::Batch,
+}
+
+impl sluicegate::ports::warehouse::DocumentSource for Intruder<'_> {
+    fn visit(
+        &self,
+        visitor: &mut dyn sluicegate::ports::warehouse::DocumentVisitor,
+    ) -> sluicegate::failure::Outcome<()> {
+        self.inner.visit(visitor)?;
+        if self.visits.replace(self.visits.get() + 1) == 0 {
+            self.load.load(&mut *open(self.database, &Recent::default())).unwrap().unwrap();
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn what_another_load_commits_meanwhile_is_met_as_a_collision() {
+    let Some(database) = Database::new() else { return };
+    let mut warehouse = ready(&database);
+    let (theirs, ours) =
+        (batch(1, &[document("a", 5..6)]), batch(2, &[document("b", 0..5), document("c", 5..7)]));
+    let schema = schema();
+    let BeginLoad::Fresh(mut transaction) = warehouse.begin_load(&ours.request, &schema).unwrap() else {
+        panic!()
+    };
+    let intruder =
+        Intruder { database: &database, load: theirs, visits: std::cell::Cell::new(0), inner: &ours };
+    let verdicts = transaction.insert(&intruder).unwrap();
+    transaction.commit(&verdicts, &ours.tables(&verdicts)).unwrap();
+    assert_eq!((verdicts[0].rows, verdicts[1].rows, &*verdicts[1].refused), (15, 3, &[0][..]));
+    assert_eq!(dump(&database).len(), 21);
+}
