@@ -16,7 +16,7 @@ pub(super) fn push_value(line: &mut Vec<u8>, value: &str) {
         return;
     }
     let special = |byte: &u8| matches!(byte, b'\\' | b'\t' | b'\n' | b'\r');
-    if !value.as_bytes().iter().any(|byte| special(byte)) {
+    if !value.as_bytes().iter().any(special) {
         line.extend_from_slice(value.as_bytes());
         return;
     }

@@ -218,8 +218,8 @@ pub(super) struct Replacing<'a> {
     source_orders: &'a BTreeMap<u32, &'a str>,
     last: HashMap<i64, u32>,
     fates: BTreeMap<u32, Fate>,
-    /// The keys that the document being decided has held already.
-    own: HashMap<i64, ()>,
+    /// The keys that the document being decided has held already, and why they were refused there, where they were.
+    own: HashMap<i64, Option<Refusal>>,
     current: u32,
 }
 
@@ -234,11 +234,16 @@ impl Replacing<'_> {
         if fate.clash.is_some() {
             return;
         }
-        let again_in_document = collision.repeated && self.own.insert(collision.key_group, ()).is_some();
+        if let Some(before) = self.own.get(&collision.key_group) {
+            match before {
+                Some(refusal) => fate.refuse(&collision, refusal.reason, &refusal.other_batch_id),
+                None => fate.refuse(&collision, "duplicate", self.batch_id),
+            }
+            return;
+        }
+        let refused_before = fate.refused.len();
         let has_it = self.last.get(&collision.key_group).is_none_or(|&last| last == collision.ordinal);
-        if again_in_document {
-            fate.refuse(&collision, "duplicate", self.batch_id);
-        } else if !has_it {
+        if !has_it {
             fate.refuse(&collision, "older", self.batch_id);
         } else if let Some(there) = &collision.there {
             let is_later = self.source_orders[&collision.ordinal] > there.source_order.as_str();
@@ -247,6 +252,9 @@ impl Replacing<'_> {
                 (false, true) => fate.refuse(&collision, "duplicate", &there.batch_id),
                 (false, false) => fate.refuse(&collision, "older", &there.batch_id),
             }
+        }
+        if collision.repeated {
+            self.own.insert(collision.key_group, fate.refused.get(refused_before).cloned());
         }
     }
 

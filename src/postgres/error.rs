@@ -86,10 +86,9 @@ fn unanswered(error: &Error) -> Failure {
     }
     // A handshake that fails without saying why, or a protocol that breaks off, happens while a server goes down.
     let text = error.to_string();
-    let settings = ["invalid c", "authentication error", "error performing TLS handshake: server does not"];
-    if !is_io && settings.iter().any(|start| text.starts_with(start))
-        || message.contains("does not support TLS")
-    {
+    let settings = ["invalid configuration", "invalid connection string", "authentication error"];
+    let about_settings = !is_io && settings.iter().any(|start| text.starts_with(start));
+    if about_settings || message.contains("does not support TLS") {
         return Failure::permanent(format!("{message}; correct the warehouse's URL or its password file"));
     }
     if is_io || text.starts_with("error connecting") || text.starts_with("timeout") {

@@ -10,7 +10,7 @@ use crate::ports::warehouse::{DocumentOutcome, LoadRequest};
 use crate::wording::{self, Content, Note};
 
 use super::collect::Gathered;
-use super::decide::{Clash, Collision, Fate, Rejecting, There, Winners, With};
+use super::decide::{Clash, Collision, Fate, Refusal, Rejecting, There, Winners, With};
 use super::error::{refuses_row, words};
 use super::sql::{MEMBER, REFUSAL, Statements};
 use super::{bigint, count, integer, ordinal, replace};
@@ -53,6 +53,25 @@ enum Round {
     Overtaken,
     /// The database refuses rows of documents that are known now.
     Refused,
+}
+
+/// Documents and records to be inserted together.
+struct Range {
+    first: u32,
+    last: u32,
+    /// Records, both ends included.
+    from: i64,
+    to: i64,
+    /// Parents that shall be inserted.
+    expected: u64,
+}
+
+/// How an insertion ended.
+enum Tried {
+    Inserted,
+    /// Another load has a key of the range.
+    Overtaken,
+    Refused(Error),
 }
 
 /// A staged load.
@@ -165,88 +184,100 @@ impl Merge<'_, '_> {
     }
 
     fn insert(&mut self, accepted: &[u32], fates: BTreeMap<u32, Fate>) -> Result<Round, Trouble> {
-        let expected: u64 = accepted
-            .iter()
-            .map(|ordinal| {
-                let refused = fates.get(ordinal).map_or(0, |fate| fate.refused.len() as u64);
-                self.gathered.documents[ordinal].records - refused
-            })
-            .sum();
-        let (Some(&first), Some(&last)) = (accepted.first(), accepted.last()) else {
-            return Ok(Round::Done(fates));
-        };
-        match self.try_insert(first, last, 0, i64::MAX)? {
-            Ok(parents) if parents == expected => Ok(Round::Done(fates)),
-            Ok(_) => Ok(Round::Overtaken),
-            Err(_) => {
-                self.search(accepted)?;
+        let Some(range) = self.range(accepted, &fates) else { return Ok(Round::Done(fates)) };
+        match self.try_insert(&range)? {
+            Tried::Inserted => Ok(Round::Done(fates)),
+            Tried::Overtaken => Ok(Round::Overtaken),
+            Tried::Refused(_) => {
+                let overtaken = self.search(accepted, &fates)?;
                 // Where no part is refused alone, a key came and went in between: the next round sees how it is now.
-                Ok(if self.culprits.is_empty() { Round::Overtaken } else { Round::Refused })
+                Ok(if overtaken || self.culprits.is_empty() { Round::Overtaken } else { Round::Refused })
             }
         }
     }
 
-    /// Inserts the accepted rows of a range of documents and records; the parents inserted, or what the database says
-    /// about a row, with nothing of the range left.
-    fn try_insert(
-        &mut self,
-        first: u32,
-        last: u32,
-        from_record: i64,
-        to_record: i64,
-    ) -> Result<Result<u64, Error>, Error> {
+    /// All records of documents that are next to each other among the accepted ones.
+    fn range(&self, ordinals: &[u32], fates: &BTreeMap<u32, Fate>) -> Option<Range> {
+        let records = |ordinal: &u32| {
+            let refused = fates.get(ordinal).map_or(0, |fate| fate.refused.len() as u64);
+            self.gathered.documents[ordinal].records - refused
+        };
+        Some(Range {
+            first: *ordinals.first()?,
+            last: *ordinals.last()?,
+            from: 0,
+            to: i64::MAX,
+            expected: ordinals.iter().map(records).sum(),
+        })
+    }
+
+    /// Inserts the accepted rows of a range; where a row is refused, nothing of the range is left.
+    fn try_insert(&mut self, range: &Range) -> Result<Tried, Error> {
         self.transaction.batch_execute("SAVEPOINT rows")?;
-        let mut parents = 0;
         for table in 0..self.statements.schema.tables.len() {
             let sql = self.statements.insert(table);
             let batch = self.request.batch_id.as_str();
-            let range = [integer(first), integer(last)];
-            match self.transaction.execute(&sql, &[&batch, &range[0], &range[1], &from_record, &to_record]) {
-                Ok(rows) if table == 0 => parents = rows,
+            let (first, last) = (integer(range.first), integer(range.last));
+            match self.transaction.execute(&sql, &[&batch, &first, &last, &range.from, &range.to]) {
+                // The children of a parent that was passed over must not be tried: their refusal would be blamed on
+                // their document.
+                Ok(parents) if table == 0 && parents != range.expected => return Ok(Tried::Overtaken),
                 Ok(_) => {}
                 Err(error) if refuses_row(&error) => {
                     self.transaction.batch_execute("ROLLBACK TO rows; RELEASE rows")?;
-                    return Ok(Err(error));
+                    return Ok(Tried::Refused(error));
                 }
                 Err(error) => return Err(error),
             }
         }
         self.transaction.batch_execute("RELEASE rows")?;
-        Ok(Ok(parents))
+        Ok(Tried::Inserted)
     }
 
-    /// Finds, by halves and in member order, the documents with a row that the database refuses.
-    fn search(&mut self, ordinals: &[u32]) -> Result<(), Error> {
-        let (Some(&first), Some(&last)) = (ordinals.first(), ordinals.last()) else { return Ok(()) };
-        if self.try_insert(first, last, 0, i64::MAX)?.is_ok() {
-            return Ok(());
+    /// Finds, by halves and in member order, the documents with a row that the database refuses. True where another load
+    /// came in between, and the search ended there.
+    fn search(&mut self, ordinals: &[u32], fates: &BTreeMap<u32, Fate>) -> Result<bool, Error> {
+        let Some(range) = self.range(ordinals, fates) else { return Ok(false) };
+        match self.try_insert(&range)? {
+            Tried::Inserted => return Ok(false),
+            Tried::Overtaken => return Ok(true),
+            Tried::Refused(_) => {}
         }
         if ordinals.len() > 1 {
             let (left, right) = ordinals.split_at(ordinals.len() / 2);
-            self.search(left)?;
-            return self.search(right);
+            return Ok(self.search(left, fates)? || self.search(right, fates)?);
         }
+        let ordinal = range.first;
         self.transaction.batch_execute("SAVEPOINT culprit")?;
-        let records = bigint(self.gathered.documents[&first].records);
-        let found = self.search_records(first, 0, records - 1)?;
+        let records = bigint(self.gathered.documents[&ordinal].records);
+        let refused = fates.get(&ordinal).map_or(&[][..], |fate| &fate.refused);
+        let found = self.search_records(ordinal, 0, records - 1, refused)?;
         self.transaction.batch_execute("ROLLBACK TO culprit; RELEASE culprit")?;
-        if let Some((record, error)) = found {
-            let said = error.as_db_error().map_or_else(|| error.to_string(), words);
-            let (line, key) = self.line_and_key(first, record)?;
-            self.culprits.insert(first, Note::about(line, wording::refused_by_database(said), key));
-        }
-        Ok(())
+        let Some((record, error)) = found else { return Ok(true) };
+        let said = error.as_db_error().map_or_else(|| error.to_string(), words);
+        let (line, key) = self.line_and_key(ordinal, record)?;
+        self.culprits.insert(ordinal, Note::about(line, wording::refused_by_database(said), key));
+        Ok(false)
     }
 
     /// The first record of a document that the database refuses.
-    fn search_records(&mut self, ordinal: u32, from: i64, to: i64) -> Result<Option<(u64, Error)>, Error> {
-        match self.try_insert(ordinal, ordinal, from, to)? {
-            Ok(_) => Ok(None),
-            Err(error) if from == to => Ok(Some((count(from), error))),
-            Err(_) => {
+    fn search_records(
+        &mut self,
+        ordinal: u32,
+        from: i64,
+        to: i64,
+        refused: &[Refusal],
+    ) -> Result<Option<(u64, Error)>, Error> {
+        let skipped =
+            refused.iter().filter(|refusal| (from..=to).contains(&bigint(refusal.record))).count() as u64;
+        let expected = count(to - from + 1) - skipped;
+        match self.try_insert(&Range { first: ordinal, last: ordinal, from, to, expected })? {
+            Tried::Inserted | Tried::Overtaken => Ok(None),
+            Tried::Refused(error) if from == to => Ok(Some((count(from), error))),
+            Tried::Refused(_) => {
                 let middle = from + (to - from) / 2;
-                match self.search_records(ordinal, from, middle)? {
-                    None => self.search_records(ordinal, middle + 1, to),
+                match self.search_records(ordinal, from, middle, refused)? {
+                    None => self.search_records(ordinal, middle + 1, to, refused),
                     found => Ok(found),
                 }
             }

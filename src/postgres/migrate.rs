@@ -13,7 +13,7 @@ const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/warehouse/postgres
 /// The advisory lock of everything that makes tables ("sluice" in ASCII).
 const MAKING_TABLES: i64 = 0x73_6c_75_69_63_65;
 
-/// Takes the lock that makes the makers of tables wait for each other, until the transaction ends.
+/// Takes the lock that makes the makers of target tables wait for each other, until the transaction ends.
 pub(super) fn lock_making_tables(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&MAKING_TABLES]).map(drop)
 }
@@ -22,12 +22,19 @@ pub(super) fn lock_making_tables(transaction: &mut Transaction<'_>) -> Result<()
 pub(super) fn migrate(client: &mut Client, ledger_id: &str) -> Outcome<()> {
     let mut transaction = client.transaction().map_err(failure)?;
     // A look without the lock: nearly always there is nothing to do.
-    if is_current(&mut transaction)? {
-        return transaction.commit().map_err(failure);
+    let is_current = is_current(&mut transaction)?;
+    transaction.commit().map_err(failure)?;
+    if is_current {
+        return Ok(());
     }
-    lock_making_tables(&mut transaction).map_err(failure)?;
+    // The lock is the session's and not the transaction's, because only the beginning of a transaction tells a session
+    // what others have made meanwhile; one that waited inside would still believe that there is no ledger. Where this
+    // fails, the connection is closed, and the lock with it.
+    client.execute("SELECT pg_advisory_lock($1)", &[&MAKING_TABLES]).map_err(failure)?;
+    let mut transaction = client.transaction().map_err(failure)?;
     apply(&mut transaction, ledger_id)?;
-    transaction.commit().map_err(failure)
+    transaction.commit().map_err(failure)?;
+    client.execute("SELECT pg_advisory_unlock($1)", &[&MAKING_TABLES]).map(drop).map_err(failure)
 }
 
 fn version(transaction: &mut Transaction<'_>) -> Outcome<Option<i32>> {

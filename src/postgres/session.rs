@@ -20,9 +20,6 @@ const NO_PROGRESS_SECONDS: u64 = 300;
 /// Schema-qualified names everywhere, and still nothing but the system's own functions can be found without one.
 const SETTINGS: &str = "
     SET search_path = pg_catalog, pg_temp;
-    SET lock_timeout = '30s';
-    SET statement_timeout = '300s';
-    SET idle_in_transaction_session_timeout = '15min';
     SET synchronous_commit = on;
     SET default_transaction_isolation = 'read committed';
     SET default_transaction_deferrable = off;
@@ -31,6 +28,13 @@ const SETTINGS: &str = "
     SET client_encoding = 'UTF8';
     SET client_min_messages = warning;
     SET standard_conforming_strings = on";
+
+/// Limits that the address may set otherwise (`options=-c lock_timeout=5s`); a server without limits gets these.
+const LIMITS: &str = "
+    SELECT set_config(name, value, false)
+    FROM (VALUES ('lock_timeout', '30s'), ('statement_timeout', '300s'),
+                 ('idle_in_transaction_session_timeout', '15min')) AS wanted (name, value)
+    WHERE current_setting(name) = '0'";
 
 /// What not every server knows: it then notices a dead client later, by its own settings.
 const COURTESIES: [&str; 4] = [
@@ -57,6 +61,7 @@ pub(super) fn connect(address: &Address, incarnation: &str) -> Outcome<Session> 
     let mut client = client.map_err(failure)?;
     let schema = target_schema(&mut client)?;
     client.batch_execute(SETTINGS).map_err(failure)?;
+    client.batch_execute(LIMITS).map_err(failure)?;
     for courtesy in COURTESIES {
         match client.batch_execute(courtesy) {
             Err(error) if error.as_db_error().is_none() => return Err(failure(error)),

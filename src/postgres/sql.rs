@@ -124,7 +124,7 @@ impl<'s> Statements<'s> {
 
     /// Makes the temporary tables of a staged load.
     pub(super) fn create_stage(&self) -> String {
-        let mut script = format!(
+        let mut script = String::from(
             "CREATE TEMP TABLE sluicegate_member (ordinal integer PRIMARY KEY, source_order text COLLATE \"C\" NOT NULL,
                                                   accepted boolean NOT NULL) ON COMMIT DROP;
              CREATE TEMP TABLE sluicegate_refusal (ordinal integer, record bigint, reason text, other_batch_id text,

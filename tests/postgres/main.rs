@@ -2,12 +2,15 @@
 //! port, and what only a server can do (locks, lost answers, TLS, large documents).
 
 mod bench;
+mod loads;
 #[path = "../conformance/manual_clock.rs"]
 mod manual_clock;
+mod opening;
 #[allow(dead_code, reason = "the other suites use the rest")]
 #[path = "../conformance/published.rs"]
 mod published;
 mod server;
+mod support;
 #[path = "../conformance/warehouse/mod.rs"]
 mod warehouse;
 
