@@ -30,7 +30,9 @@ fn a_bucket_is_an_object_store() {
 
 #[test]
 fn a_bucket_with_versions_is_an_object_store() {
-    on_each(|emulator| object_store_suite::object_store_suite(&mut || place(emulator, emulator.versioned_bucket())));
+    on_each(|emulator| {
+        object_store_suite::object_store_suite(&mut || place(emulator, emulator.versioned_bucket()))
+    });
 }
 
 /// A queue that hears of a bucket.
@@ -48,7 +50,11 @@ impl SqsPostbox {
     fn new(emulator: &Emulator, mode: Mode) -> Self {
         let (bucket, url) = (emulator.bucket(), emulator.queue());
         let created = Event::from("s3:ObjectCreated:*");
-        let queue = QueueConfiguration::builder().queue_arn(emulator.queue_arn(&url)).events(created).build().unwrap();
+        let queue = QueueConfiguration::builder()
+            .queue_arn(emulator.queue_arn(&url))
+            .events(created)
+            .build()
+            .unwrap();
         let configuration = NotificationConfiguration::builder().queue_configurations(queue).build();
         let clients = &emulator.clients;
         let put = clients.s3().put_bucket_notification_configuration().bucket(&bucket);

@@ -138,6 +138,10 @@ impl Warehouse for Timed {
         self.at().heartbeat(incarnation, host)
     }
 
+    fn farewell(&mut self, incarnation: &str) -> Outcome<()> {
+        self.at().farewell(incarnation)
+    }
+
     fn live_incarnations(&mut self) -> Outcome<BTreeSet<String>> {
         self.at().live_incarnations()
     }
