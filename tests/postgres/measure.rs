@@ -1,4 +1,5 @@
-//! How long loads take, as a ratio to a bare COPY of the same rows into the same tables, keys included.
+//! How long loads take, as a ratio to a bare COPY of the same rows into the same tables, keys and ledger
+//! included.
 //! `cargo test --release --test postgres -- --ignored --nocapture measure`
 
 use std::io::{Read, Write};
@@ -22,7 +23,9 @@ fn ready(database: &Database) -> PostgresWarehouse {
 
 fn bare_copy(from: &Database, to: &Database) -> Duration {
     let mut took = Duration::ZERO;
-    for table in ["bills", "bill_items"] {
+    let ledger = ["definition", "batch", "document", "verdict", "batch_table"]
+        .map(|name| format!("sluicegate.{name}"));
+    for table in ["bills", "bill_items"].map(str::to_owned).into_iter().chain(ledger) {
         let mut bytes = Vec::new();
         let mut source = from.shell();
         source.copy_out(&format!("COPY {table} TO STDOUT")).unwrap().read_to_end(&mut bytes).unwrap();
