@@ -5,6 +5,7 @@ mod bench;
 mod loads;
 #[path = "../conformance/manual_clock.rs"]
 mod manual_clock;
+mod measure;
 mod opening;
 #[allow(dead_code, reason = "the other suites use the rest")]
 #[path = "../conformance/published.rs"]
