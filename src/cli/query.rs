@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
+use crate::config::Config;
 use crate::ports::clock::SystemClock;
 use crate::ports::query_engine::{Answer, Value};
 
@@ -18,12 +19,11 @@ pub(super) fn query(flags: &Flags, sql: &str) -> Result<Exit, Stop> {
     let config = load_config(flags)?;
     assemble::refuse_unsupported(&config)?;
     let answer = assemble::query_engine(&config)?.query(sql)?;
-    let mut awaiting = 0;
-    if let Some(mut warehouse) = assemble::existing_warehouse(&config, Arc::new(SystemClock))? {
-        for job in &config.jobs {
-            awaiting += warehouse.awaiting_crawl(&job.name)?;
-        }
-    }
+    // The answer needs the CSV objects alone; what the ledger would add to it is not worth failing for.
+    let awaiting = awaiting(&config).unwrap_or_else(|stop| {
+        tracing::warn!("cannot tell whether published batches await a crawl: {}", stop.message);
+        0
+    });
     match flags.output {
         Format::Table => print(&table(&answer))?,
         Format::Json => print_json(&json(&answer, awaiting))?,
@@ -35,6 +35,16 @@ pub(super) fn query(flags: &Flags, sql: &str) -> Result<Exit, Stop> {
         );
     }
     Ok(Exit::Fine)
+}
+
+fn awaiting(config: &Config) -> Result<u64, Stop> {
+    let mut awaiting = 0;
+    if let Some(mut warehouse) = assemble::existing_warehouse(config, Arc::new(SystemClock))? {
+        for job in &config.jobs {
+            awaiting += warehouse.awaiting_crawl(&job.name)?;
+        }
+    }
+    Ok(awaiting)
 }
 
 /// The answer as a table for people.

@@ -180,9 +180,8 @@ fn find_problems(
         add(what, format!("sluicegate jobs list {name}"));
     }
     for state in [BatchState::Sealed, BatchState::Archived, BatchState::Loaded] {
-        let waiting =
-            store.map(|store| store.waiting_batches(state, 1)).transpose()?.and_then(|mut b| b.pop());
-        if let Some(batch) = waiting.filter(|batch| batch.job == *name) {
+        let waiting = store.map(|store| store.waiting_batches(state, 1_000)).transpose()?.unwrap_or_default();
+        if let Some(batch) = waiting.into_iter().find(|batch| batch.job == *name) {
             let error = batch.last_error.unwrap_or_default();
             let what = format!("{name}: batch {} waits for a retry: {error}", batch.batch_id);
             add(what, format!("sluicegate jobs show {}", batch.batch_id));

@@ -37,6 +37,8 @@ pub struct FolderInbox {
     young: HashMap<String, (FileStamp, Timestamp)>,
     /// Files whose names are no UTF-8, found by the last look and not yet told of in this process.
     nameless: Vec<PathBuf>,
+    /// Handed over, not yet acknowledged.
+    telling: Vec<PathBuf>,
     told: HashSet<PathBuf>,
     next_receipt: u64,
 }
@@ -52,6 +54,7 @@ impl FolderInbox {
             offered: HashMap::new(),
             young: HashMap::new(),
             nameless: Vec::new(),
+            telling: Vec::new(),
             told: HashSet::new(),
             next_receipt: 0,
         }
@@ -121,7 +124,7 @@ impl FolderInbox {
         let receipt = self.next_receipt.to_string();
         let mut arrivals: Vec<Arrival> = files.iter().map(|(key, stamp)| self.arrival(key, *stamp)).collect();
         arrivals.extend(self.nameless.iter().map(|path| nameless(path)));
-        self.told.extend(self.nameless.drain(..));
+        self.telling = self.nameless.drain(..).collect();
         self.offered.insert(receipt.clone(), files);
         Delivery { arrivals, receipt }
     }
@@ -165,6 +168,7 @@ impl Inbox for FolderInbox {
         for receipt in receipts {
             if let Some(files) = self.offered.remove(receipt) {
                 self.taken.extend(files);
+                self.told.extend(self.telling.drain(..));
             }
         }
         Ok(())

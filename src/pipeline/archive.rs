@@ -23,7 +23,7 @@ use super::fetch::{self, FetchedBatch};
 use super::handover::ArchiveCopy;
 use super::stage::{Stage, Tick};
 
-/// Sealed batches that wait for a retry before sealing pauses.
+/// Sealed batches of a job that wait for a retry before its sealing pauses.
 const WAITING_BATCHES: usize = 4;
 
 /// Seals and archives.
@@ -44,8 +44,13 @@ impl ArchiveStage {
     /// Seals a batch of the job whose turn it is, or of the next one that has something to seal.
     fn seal(&mut self) -> Outcome<Option<Batch>> {
         let jobs: Vec<Arc<Job>> = self.context.jobs.values().cloned().collect();
+        // While archiving fails, what is pending stays pending: sealed batches that nobody can archive help nobody.
+        let waiting = self.store.waiting_batches(BatchState::Sealed, WAITING_BATCHES * jobs.len())?;
         for offset in 0..jobs.len() {
             let index = (self.turn + offset) % jobs.len();
+            if waiting.iter().filter(|batch| batch.job == jobs[index].name).count() >= WAITING_BATCHES {
+                continue;
+            }
             let request = seal_request(&jobs[index], &self.context);
             if let Some(batch) = self.store.seal(&request, self.context.clock.now())? {
                 self.turn = index + 1;
@@ -203,12 +208,6 @@ impl Stage for ArchiveStage {
         let due = self.store.due_batches(BatchState::Sealed, now, 1)?.pop();
         let batch = match due {
             Some(batch) => Some(batch),
-            // While archiving fails, what is pending stays pending: sealed batches that nobody can archive help nobody.
-            None if self.store.waiting_batches(BatchState::Sealed, WAITING_BATCHES)?.len()
-                == WAITING_BATCHES =>
-            {
-                None
-            }
             None => self.seal()?,
         };
         match batch {

@@ -28,10 +28,12 @@ use super::stage::{Idle, Stage, Tick};
 const HEARTBEAT: TimeDelta = TimeDelta::seconds(15);
 /// How often the archive is looked through for batches that nobody works on.
 const SCAN_INTERVAL: TimeDelta = TimeDelta::minutes(1);
-/// The dates of the archive that a scan looks at; a first or late scan looks at all.
+/// How soon a machine that lost its state looks again at what may be a dead machine's.
+const PEER_INTERVAL: TimeDelta = TimeDelta::seconds(5);
+/// The dates of the archive that a scan looks at; once a day it looks at all, and whenever the state is new or old.
 const SCAN_DAYS: i64 = 3;
 /// A state whose last scan is older than this may be an old copy: everything is looked at.
-const OLD_STATE: TimeDelta = TimeDelta::hours(24);
+const A_DAY: TimeDelta = TimeDelta::hours(24);
 /// An object that landed later than this may still be announced.
 const ANNOUNCEMENT_TIME: TimeDelta = TimeDelta::minutes(30);
 /// How often a landing is listed while the ledger cannot say whose turn it is.
@@ -40,6 +42,7 @@ const LONELY_LISTING: TimeDelta = TimeDelta::hours(1);
 const LOOKUP: usize = 500;
 
 const SCANNED_AT: &str = "fleet.scanned_at";
+const WHOLE_SCAN_AT: &str = "fleet.whole_scan_at";
 
 /// Keeps an eye on the fleet.
 pub struct FleetStage {
@@ -50,6 +53,9 @@ pub struct FleetStage {
     next_scan: Timestamp,
     next_lonely_listing: Timestamp,
     failures: u64,
+    /// Unfinished batches that the last scan found and left to machines that live, as far as the ledger knows.
+    left_to_peers: u64,
+    waits_for_peers: bool,
     watch: bool,
 }
 
@@ -69,6 +75,8 @@ impl FleetStage {
             next_scan,
             next_lonely_listing,
             failures: 0,
+            left_to_peers: 0,
+            waits_for_peers: false,
             watch,
         })
     }
@@ -83,30 +91,45 @@ impl FleetStage {
         if now < self.next_scan {
             return Ok(false);
         }
-        let mut found = false;
-        let everything = self.state_is_new_or_old(now)?;
         let first_start = self.ledger_is_empty()?;
-        let jobs: Vec<Arc<Job>> = self.context.jobs.values().cloned().collect();
-        for job in &jobs {
-            found |= self.adopt_loads(job)?;
-            found |= self.adopt_archives(job, everything, now)?;
-            // At the very first start nothing is lost: what lies in the landing is announced, or listed in its turn.
-            found |= self.list_landing(job, everything && !first_start, now)?;
+        let rebuild = self.is_older_than_a_day(SCANNED_AT, now)?;
+        let whole_archive = rebuild || self.is_older_than_a_day(WHOLE_SCAN_AT, now)?;
+        let found = self.scan(whole_archive, rebuild && !first_start, now)?;
+        self.waits_for_peers = rebuild && self.left_to_peers > 0;
+        if whole_archive && self.left_to_peers == 0 {
+            self.store.set_meta(WHOLE_SCAN_AT, &now.to_rfc3339())?;
         }
-        self.store.set_meta(SCANNED_AT, &now.to_rfc3339())?;
-        self.next_scan = now + SCAN_INTERVAL;
+        // While something of a lost state is left to machines that may be dead, the state is not yet whole again.
+        if !self.waits_for_peers {
+            self.store.set_meta(SCANNED_AT, &now.to_rfc3339())?;
+        }
+        self.next_scan = now + if self.waits_for_peers { PEER_INTERVAL } else { SCAN_INTERVAL };
         Ok(found)
     }
 
+    /// Ledger, archive and landing of each job, in this order.
+    fn scan(&mut self, whole_archive: bool, whole_landing: bool, now: Timestamp) -> Outcome<bool> {
+        self.left_to_peers = 0;
+        let mut found = false;
+        let jobs: Vec<Arc<Job>> = self.context.jobs.values().cloned().collect();
+        for job in &jobs {
+            found |= self.adopt_loads(job)?;
+            found |= self.adopt_archives(job, whole_archive, now)?;
+            found |= self.list_landing(job, whole_landing, now)?;
+        }
+        Ok(found)
+    }
+
+    /// At the very first start nothing is lost: what lies in the landing is announced, or listed in its turn.
     fn ledger_is_empty(&mut self) -> Outcome<bool> {
         let Self { store, ledger, .. } = self;
         Ok(ledger.get(store)?.identity()?.newest_batch.is_none())
     }
 
-    fn state_is_new_or_old(&self, now: Timestamp) -> Outcome<bool> {
-        let scanned_at = self.store.meta(SCANNED_AT)?;
-        let scanned_at = scanned_at.and_then(|text| DateTime::parse_from_rfc3339(&text).ok());
-        Ok(scanned_at.is_none_or(|at| now - at.with_timezone(&Utc) > OLD_STATE))
+    /// Whether what `meta` remembers is a day ago, or never was.
+    fn is_older_than_a_day(&self, meta: &str, now: Timestamp) -> Outcome<bool> {
+        let at = self.store.meta(meta)?.and_then(|text| DateTime::parse_from_rfc3339(&text).ok());
+        Ok(at.is_none_or(|at| now - at.with_timezone(&Utc) > A_DAY))
     }
 
     /// Whether nobody works on what this incarnation began.
@@ -125,9 +148,14 @@ impl FleetStage {
         let live = warehouse.live_incarnations()?;
         let mut found = false;
         for UnpublishedLoad { batch_id, archive_key, incarnation } in loads {
-            if self.store.batch(&batch_id)?.is_none() && self.is_abandoned(&incarnation, &live)? {
+            if self.store.batch(&batch_id)?.is_some() {
+                continue;
+            }
+            if self.is_abandoned(&incarnation, &live)? {
                 let cause = format!("{incarnation} loaded it and did not publish it");
                 found |= self.adopt(&archive_key, AdoptionReach::Loaded, &cause)?;
+            } else {
+                self.left_to_peers += 1;
             }
         }
         Ok(found)
@@ -164,6 +192,8 @@ impl FleetStage {
             if self.is_abandoned(&manifest.incarnation, &live)? {
                 let cause = format!("{} archived it and did not load it", manifest.incarnation);
                 found |= self.adopt(key, AdoptionReach::Archived, &cause)?;
+            } else {
+                self.left_to_peers += 1;
             }
         }
         Ok(found)
@@ -240,9 +270,21 @@ impl FleetStage {
         Ok(found)
     }
 
+    /// A state that is whole needs nothing from the ledger; one that may have lost something waits for it.
+    fn rest_without_ledger(&self, idle: Idle) -> Outcome<Idle> {
+        let whole = !self.is_older_than_a_day(SCANNED_AT, self.context.clock.now())?;
+        Ok(if whole { Idle { waiting_for: None, ..idle } } else { idle })
+    }
+
     fn rest(&self) -> Tick {
-        let wake_at = self.watch.then(|| self.next_heartbeat.min(self.next_scan));
-        Tick::Idle(Idle { wake_at, waiting_for: None })
+        let look_again = self.watch || self.waits_for_peers;
+        let waiting_for = self.waits_for_peers.then(|| {
+            format!(
+                "{} batches of machines that may be dead; their leases run out within a minute",
+                self.left_to_peers
+            )
+        });
+        Tick::Idle(Idle { wake_at: look_again.then(|| self.next_heartbeat.min(self.next_scan)), waiting_for })
     }
 }
 
@@ -263,7 +305,11 @@ impl Stage for FleetStage {
     fn tick(&mut self) -> Outcome<Tick> {
         if let Some(idle) = self.ledger.unreachable(&mut self.store)? {
             // What nobody told of is looked for all the same; what the ledger knows of it is found out at the load.
-            return Ok(if self.list_alone().unwrap_or(false) { Tick::Worked } else { Tick::Idle(idle) });
+            let listed = self.list_alone().unwrap_or_else(|failure| {
+                tracing::warn!("the landing cannot be listed now: {failure}");
+                false
+            });
+            return Ok(if listed { Tick::Worked } else { Tick::Idle(self.rest_without_ledger(idle)?) });
         }
         match self.work() {
             Ok(found) => {

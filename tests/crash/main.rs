@@ -99,7 +99,7 @@ fn assert_all_struck(tried: &Tried, exceptions: &[(&str, &str)]) {
 
 /// What cannot occur in an advance, and why.
 const NOBODY_FAILS: (&str, &str) = (ATTEMPT_FAILED, "a death leaves nobody who could record a failure");
-const NOTHING_LOST: (&str, &str) = (ADOPT, "the state is never lost here; tests/e2e/rebuild.rs loses it");
+const NOTHING_LOST: (&str, &str) = (ADOPT, "the state is never lost here; tests/e2e/trouble.rs loses it");
 const NOBODY_DIED: (&str, &str) = (BURY, "in the first life there is nobody to bury");
 
 #[test]

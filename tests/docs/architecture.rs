@@ -19,11 +19,11 @@ fn the_effects_are_those_of_the_code() {
 }
 
 #[test]
-fn the_bounds_are_those_of_the_code() {
+fn the_bounds_and_intervals_are_those_of_the_code() {
     let page = page(PAGE);
-    let rows = table(section(&page, "bounds"));
-    assert!(!rows.is_empty());
-    for row in rows {
+    let rows = ["bounds", "intervals"].map(|name| table(section(&page, name)));
+    assert!(rows.iter().all(|rows| !rows.is_empty()));
+    for row in rows.concat() {
         let [name, file, value] = [0, 1, 2].map(|cell| quoted(&row[cell])[0].clone());
         let code = crate::page(&file);
         let found = code

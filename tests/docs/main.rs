@@ -5,6 +5,7 @@ mod finance;
 mod links;
 mod readme;
 mod rules;
+mod units;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -28,16 +28,39 @@ fn a_second_demo_prints_the_same() {
 fn every_command_of_the_program_is_in_the_readme() {
     let page = page("README.md");
     let rows = table(section_of(&page, "## Commands").split("Options of `drain`").next().unwrap());
-    let told: BTreeSet<String> =
-        rows.iter().flat_map(|row| quoted(&row[0])).map(|words| first_word(&words)).collect();
-    let help = stdout(&sluicegate(root(), &["--help"]));
-    let commands = help.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
-    let there: BTreeSet<String> = commands
-        .lines()
-        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
-        .map(first_word)
-        .collect();
+    let told: BTreeSet<String> = rows.iter().flat_map(|row| quoted(&row[0])).map(command_words).collect();
+    let (mut there, jobs) = (commands_of(&["--help"]), commands_of(&["jobs", "--help"]));
+    assert!(there.remove("jobs"));
+    there.extend(jobs.iter().map(|command| format!("jobs {command}")));
     assert_eq!(told, there);
+}
+
+/// The commands that a help text lists.
+fn commands_of(words: &[&str]) -> BTreeSet<String> {
+    let help = stdout(&sluicegate(root(), words));
+    let commands = help.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+    let lines = commands.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    lines.map(first_word).collect()
+}
+
+/// A command without what it takes.
+fn command_words(text: String) -> String {
+    let words = text.split_whitespace().take_while(|word| word.starts_with(char::is_lowercase));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn what_the_readme_calls_not_there_yet_is_no_command() {
+    let page = page("README.md");
+    let (_, rest) = page.split_once("Not there yet either are the commands ").expect("the README says it");
+    let named = quoted(rest.split(", and `on_conflict").next().unwrap());
+    assert!(named.len() >= 6, "{named:?}");
+    for command in named {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let output = sluicegate(root(), &words);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && told.contains("unrecognized subcommand"), "{told}");
+    }
 }
 
 fn first_word(text: impl AsRef<str>) -> String {
