@@ -2,16 +2,22 @@
 //! a query engine. See `docs/architecture.md` for the map.
 
 pub mod archive;
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod cli;
 pub mod config;
 pub mod curated;
 pub mod effects;
 pub mod embedded;
+pub mod events;
 pub mod failure;
 pub mod folder;
 pub mod job;
 pub mod pipeline;
 pub mod ports;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod schema;
 pub mod sqlite;
 pub mod transform;
+mod wording;

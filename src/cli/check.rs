@@ -73,7 +73,7 @@ fn look(config: &Config) -> Vec<Finding> {
     }
     findings.push(state(config));
     for (what, location) in [("archive", &config.settings.archive), ("curated", &config.settings.curated)] {
-        if let Ok(folder) = assemble::folder(location) {
+        if let Some(folder) = assemble::folder(location) {
             findings.push(writable(what, &folder));
         }
     }
@@ -88,7 +88,7 @@ fn configuration(config: &Config) -> Finding {
 
 fn landing(job: &Job) -> Vec<Finding> {
     let what = format!("landing of {}", job.name);
-    let Ok(root) = assemble::folder(&job.landing) else { return Vec::new() };
+    let Some(root) = assemble::folder(&job.landing) else { return Vec::new() };
     if !root.is_dir() {
         return vec![finding(
             Level::Wrong,

@@ -32,7 +32,7 @@ pub(super) fn listen(flags: &Flags) -> Result<Exit, Stop> {
         seal_at_once: false,
     };
     let context = Arc::new(assemble::context(&config, surroundings)?);
-    let assemble::Inboxes { inboxes, missing } = assemble::inboxes(&context)?;
+    let assemble::Inboxes { inboxes, missing } = assemble::inboxes(&config, &context, true)?;
     for message in missing {
         tracing::warn!("{message}");
     }

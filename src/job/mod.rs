@@ -106,11 +106,7 @@ impl Job {
     /// What the job asks for and this version cannot do yet, for people.
     pub fn unsupported(&self) -> Option<String> {
         match self.on_conflict {
-            OnConflict::Reject => None,
-            OnConflict::Replace => Some(format!(
-                "{}: on_conflict = \"replace\" is not supported yet; use \"reject\"",
-                self.file.display()
-            )),
+            OnConflict::Reject | OnConflict::Replace => None,
         }
     }
 }

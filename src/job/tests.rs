@@ -74,10 +74,10 @@ fn a_document_belongs_to_the_day_of_the_jobs_time_zone() {
 }
 
 #[test]
-fn replace_is_understood_and_not_yet_supported() {
+fn replace_is_understood_and_supported() {
     let job = parse(&SHIPPED.replace("on_conflict = \"reject\"", "on_conflict = \"replace\"")).unwrap();
     assert_eq!(job.on_conflict, OnConflict::Replace);
-    insta::assert_snapshot!(job.unsupported().unwrap());
+    assert_eq!(job.unsupported(), None);
 }
 
 #[test]

@@ -234,7 +234,9 @@ impl CrawlStage {
 
     /// Each job in turn; trouble with one crawler does not hold up the others.
     fn try_tick(&mut self) -> Outcome<Tick> {
-        let jobs: Vec<Arc<Job>> = self.context.jobs.values().cloned().collect();
+        // A job without a catalog claims no window: its batches wait for the version, or the machine, that has one.
+        let has_catalog = |job: &&Arc<Job>| self.catalogs.contains_key(&job.name);
+        let jobs: Vec<Arc<Job>> = self.context.jobs.values().filter(has_catalog).cloned().collect();
         let mut worked = false;
         let mut trouble = None;
         for job in &jobs {

@@ -124,8 +124,13 @@ pub struct LoadRequest {
     pub definition_hash: String,
     /// Its text.
     pub definition_text: String,
-    /// A known key with other content is replaced by the record with the later `source_order`, instead of being a
-    /// conflict.
+    /// The record with the later `source_order` wins, instead of a known key with other content being a conflict.
+    ///
+    /// Inside a batch the last member with a key has it; what earlier members say about it is refused as `older`. What
+    /// is left is compared with the tables: later, it replaces what is there (also the same content, because the table
+    /// shows how late it was last said), which goes to `replaced`; else it is refused, as `duplicate` or `older`. So each
+    /// key is inserted at most once by a batch, and CSV − `replaced` = table (I7). A document none of whose records was
+    /// inserted because they are older is `superseded`, and so is a loaded one once all its rows have been replaced.
     pub replace: bool,
     /// The batches that this one replays.
     pub parents: Vec<String>,
@@ -181,7 +186,7 @@ pub struct Verdict {
     pub reason: String,
     /// Rows inserted.
     pub rows: u64,
-    /// Records of a loaded document that were skipped, by index, ascending.
+    /// Records of a loaded document that were skipped, as duplicate or older, by index, ascending.
     pub refused: Vec<u64>,
 }
 

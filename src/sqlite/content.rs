@@ -5,6 +5,7 @@ use rusqlite::{CachedStatement, Connection, ToSql, params_from_iter};
 
 use crate::schema::{ColumnType, Schema, Table};
 use crate::transform::rows::{RecordView, Row};
+use crate::wording::{self, Content, content_of};
 
 use super::quoted;
 
@@ -48,6 +49,8 @@ struct TableSql {
     insert: String,
     /// By the parent's key: the table's own columns, then batch_id and source_order.
     select: String,
+    /// By the parent's key.
+    delete: String,
 }
 
 /// The SQL for a job's tables.
@@ -60,8 +63,7 @@ pub(super) struct Statements<'s> {
 pub(super) struct Existing {
     pub(super) batch_id: String,
     pub(super) source_order: String,
-    /// Canonical texts: the parent's row first, then the sorted rows of each child table.
-    content: Vec<Vec<Vec<String>>>,
+    pub(super) content: Content,
 }
 
 /// The rows of one table that belong to a record, as canonical texts.
@@ -102,6 +104,7 @@ impl<'s> Statements<'s> {
                     quoted(&table.name),
                     key.join(" AND ")
                 ),
+                delete: format!("DELETE FROM {} WHERE {}", quoted(&table.name), key.join(" AND ")),
             }
         });
         Self { schema, tables: tables.collect() }
@@ -170,33 +173,26 @@ impl<'s> Statements<'s> {
 
     /// How an existing record differs from this one, in words; none where the content is the same.
     pub(super) fn difference(&self, existing: &Existing, record: RecordView<'_>) -> Option<String> {
+        wording::difference(self.schema, &existing.content, &content_of(record, self.schema.tables.len()))
+    }
+
+    /// Deletes the record with the parent key of `record`, children first.
+    pub(super) fn delete(&self, connection: &Connection, record: RecordView<'_>) -> rusqlite::Result<()> {
         let parent = self.schema.parent();
-        let there = existing.content[0].first().expect("an existing record has its parent's row");
-        let mut words: Vec<String> = parent
-            .columns
-            .iter()
-            .zip(there.iter().zip(record.parent().values()))
-            .filter(|(_, (there, here))| there != here)
-            .map(|(column, (there, here))| {
-                format!("{} is {} there and {} here", column.name, shown(there), shown(here))
-            })
-            .collect();
-        for (index, table) in self.schema.tables.iter().enumerate().skip(1) {
-            let mut here: Vec<Vec<String>> =
-                record.rows(index).map(|row| row.values().map(str::to_owned).collect()).collect();
-            here.sort();
-            if here != existing.content[index] {
-                words.push(format!("its {} differ", table.name));
-            }
+        for table in self.tables.iter().rev() {
+            let key = parent.key.iter().map(|&column| Bound {
+                kind: parent.columns[column].kind,
+                text: record.parent().value(column),
+            });
+            connection.prepare_cached(&table.delete)?.execute(params_from_iter(key))?;
         }
-        (!words.is_empty()).then(|| words.join(", "))
+        Ok(())
     }
 
     /// The key of a record, for people and for the ledger.
     pub(super) fn record_key(&self, record: RecordView<'_>) -> String {
         let parent = self.schema.parent();
-        let parts: Vec<&str> = parent.key.iter().map(|&column| record.parent().value(column)).collect();
-        parts.join("/")
+        wording::record_key(parent.key.iter().map(|&column| record.parent().value(column)))
     }
 
     /// The key of a record as a JSON object, for joins.
@@ -207,8 +203,4 @@ impl<'s> Statements<'s> {
         });
         serde_json::Value::Object(pairs.collect()).to_string()
     }
-}
-
-fn shown(text: &str) -> &str {
-    if text.is_empty() { "empty" } else { text }
 }

@@ -1,5 +1,7 @@
 //! One load: the batch key, the claims, the rows, the verdicts and the control totals in one transaction (I5, §8).
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, Transaction, params};
 use sluicegate_state::Timestamp;
 use sluicegate_state::seam::Seam;
@@ -15,7 +17,8 @@ use crate::schema::Schema;
 
 use super::claim::Claims;
 use super::failure;
-use super::insert::Inserter;
+use super::insert::{Inserted, Inserter};
+use super::replace::{Holders, Members, supersede};
 
 /// An open load.
 pub(super) struct SqliteLoad<'a> {
@@ -63,6 +66,41 @@ pub(super) fn begin<'a>(
 }
 
 impl SqliteLoad<'_> {
+    fn insert_documents(
+        &self,
+        source: &dyn DocumentSource,
+        known: BTreeMap<u32, Verdict>,
+        holders: Option<&Holders>,
+    ) -> Outcome<Inserted> {
+        let (transaction, request) = (&self.transaction, self.request);
+        let mut inserter = Inserter::new(transaction, request, self.schema, known, self.now, holders);
+        source.visit(&mut inserter)?;
+        Ok(inserter.finish())
+    }
+
+    /// With `on_conflict = "replace"`. A document that the tables refuse frees its keys for earlier members, so all of
+    /// them are inserted once more without it.
+    fn insert_replacing(
+        &self,
+        source: &dyn DocumentSource,
+        known: BTreeMap<u32, Verdict>,
+    ) -> Outcome<BTreeMap<u32, Verdict>> {
+        let mut members = Members::new(self.schema, &known);
+        source.visit(&mut members)?;
+        let mut holders = members.finish();
+        loop {
+            self.transaction.execute_batch("SAVEPOINT round").map_err(failure)?;
+            let inserted = self.insert_documents(source, known.clone(), Some(&holders))?;
+            let freed = inserted.turned_away.iter().filter(|ordinal| holders.exclude(**ordinal)).count();
+            if freed == 0 {
+                self.transaction.execute_batch("RELEASE round").map_err(failure)?;
+                supersede(&self.transaction, &inserted.displaced, &self.request.batch_id).map_err(failure)?;
+                return Ok(inserted.verdicts);
+            }
+            self.transaction.execute_batch("ROLLBACK TO round; RELEASE round").map_err(failure)?;
+        }
+    }
+
     fn record_verdict(&self, document: &LoadDocument, verdict: &Verdict) -> rusqlite::Result<()> {
         let is_outcome = !matches!(verdict.outcome, DocumentOutcome::Again | DocumentOutcome::Deferred);
         if is_outcome {
@@ -174,9 +212,11 @@ impl SqliteLoad<'_> {
 impl LoadTransaction for SqliteLoad<'_> {
     fn insert(&mut self, source: &dyn DocumentSource) -> Outcome<Vec<Verdict>> {
         let known = Claims { transaction: &self.transaction, request: self.request }.claim()?;
-        let mut inserter = Inserter::new(&self.transaction, self.request, self.schema, known);
-        source.visit(&mut inserter)?;
-        let verdicts = inserter.into_verdicts();
+        let verdicts = if self.request.replace {
+            self.insert_replacing(source, known)?
+        } else {
+            self.insert_documents(source, known, None)?.verdicts
+        };
         for document in &self.request.documents {
             assert!(
                 verdicts.contains_key(&document.ordinal),

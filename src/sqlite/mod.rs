@@ -7,6 +7,7 @@ mod crawl;
 mod fleet;
 mod insert;
 mod load;
+mod replace;
 mod story;
 mod target;
 mod warehouse;

@@ -83,27 +83,93 @@ fn a_configuration_that_is_not_there_is_named() {
 
 #[test]
 fn what_this_version_cannot_do_is_refused() {
-    let project = Project::new();
-    project.edit("jobs/invoices.toml", "on_conflict = \"reject\"", "on_conflict = \"replace\"");
-    refused(&project, &["jobs/invoices.toml", "on_conflict = \"replace\" is not supported yet"]);
+    let project = Project::new().with("SLUICEGATE_SNS_LISTEN", "127.0.0.1:8080");
+    refused(&project, &["SLUICEGATE_SNS_LISTEN", "no endpoint for SNS over HTTP yet", "subscribe a queue"]);
+}
+
+#[cfg(feature = "aws")]
+#[test]
+fn a_query_over_a_curated_bucket_is_refused() {
+    let project = Project::new().with("SLUICEGATE_CURATED", "s3://bucket/curated");
+    let ended = project.run(&["query", "SELECT 1"]).exits(2);
+    assert!(ended.stdout.is_empty(), "{ended:#?}");
+    ended.tells("s3://bucket/curated: this version of Sluicegate asks no Athena yet");
+    assert!(!project.path("var/state.db").exists());
+}
+
+#[cfg(not(feature = "aws"))]
+#[test]
+fn what_was_not_built_in_is_refused() {
     let places = [
         ("SLUICEGATE_LANDING", "s3://bucket/in"),
         ("SLUICEGATE_ARCHIVE", "s3://bucket/archive"),
         ("SLUICEGATE_CURATED", "s3://bucket/curated"),
         ("SLUICEGATE_QUEUE", "https://sqs.eu-west-1.amazonaws.com/1/queue"),
-        ("SLUICEGATE_SNS_LISTEN", "127.0.0.1:8080"),
-        ("SLUICEGATE_CRAWLER", "some-crawler"),
-        ("SLUICEGATE_WAREHOUSE", "postgres://user:hunter2@host/db?sslmode=verify-full"),
     ];
     for (variable, value) in places {
         let project = Project::new().with(variable, value);
-        refused(&project, &["only the embedded adapters"]);
-        let ended = project.run(&["drain"]);
+        refused(&project, &[value, "built without AWS; build it with the default features"]);
+    }
+}
+
+#[cfg(not(feature = "postgres"))]
+#[test]
+fn a_postgresql_warehouse_that_was_not_built_in_is_refused() {
+    let address = "postgres://user:hunter2@host/db?sslmode=verify-full";
+    let project = Project::new().with("SLUICEGATE_WAREHOUSE", address);
+    for words in [&["drain"][..], &["listen"], &["run"]] {
+        let ended = project.run(words).exits(2);
+        let ended = ended.tells(
+            "a PostgreSQL warehouse: this program was built without it; build it with the default features",
+        );
         assert!(!ended.stderr.contains("hunter2"), "a password is never shown: {ended:#?}");
-        if value.starts_with("s3://") {
-            ended.tells(value);
+    }
+}
+
+/// Nobody listens at this port of this machine, so nothing is asked for on the network.
+#[cfg(feature = "postgres")]
+#[test]
+fn a_password_is_never_shown() {
+    for (address, told) in [
+        ("postgres://user:hunter2@127.0.0.1:1/db?sslmode=disable", "the warehouse cannot be reached"),
+        ("postgres://user:hunter2@127.0.0.1:1/db?sslmode=hunter2", "sslmode is not known"),
+        ("postgres://user:hunter2@/db", "names no host"),
+    ] {
+        let project = Project::new().with("SLUICEGATE_WAREHOUSE", address);
+        project.land_settled("1.txt", &some_invoice(1));
+        let commands =
+            [&["drain", "--patience", "0s", "-vv"][..], &["status"], &["check"], &["jobs", "show", "1.txt"]];
+        for words in commands {
+            let ended = project.run(words);
+            let said = ended.stdout.clone() + &ended.stderr;
+            assert!(!said.contains("hunter2"), "{ended:#?}");
+            assert!(words[0] != "check" || said.contains(told), "expected {told:?}: {ended:#?}");
         }
     }
+}
+
+#[test]
+fn a_crawler_is_left_alone_with_a_warning() {
+    let project = Project::new().with("SLUICEGATE_CRAWLER", "some-crawler");
+    project.land_settled("1.txt", &some_invoice(1));
+    let ended = project.run(&["drain", "--output", "json"]).exits(0);
+    let ended = ended.tells("starts no Glue crawler yet, so some-crawler is left alone");
+    assert_eq!(ended.json()["documents"]["loaded"], 1);
+}
+
+#[test]
+fn a_job_may_replace_what_is_known() {
+    let project = Project::new();
+    project.edit("jobs/invoices.toml", "on_conflict = \"reject\"", "on_conflict = \"replace\"");
+    let mut invoice = Invoice::made_up(&mut Random::new(1), 1);
+    for (key, to) in [("first.txt", "First & Sons"), ("second.txt", "Second & Sons")] {
+        invoice.to = to.to_owned();
+        project.land_settled(key, &invoice.text());
+        assert_eq!(project.drain(0)["documents"]["loaded"], 1, "{key}");
+        assert_eq!(project.ask::<String>("SELECT group_concat(to_party) FROM invoices").as_deref(), Some(to));
+    }
+    assert_eq!(project.outcome_words("first.txt"), ["superseded"]);
+    assert_eq!(project.outcome_words("second.txt"), ["loaded"]);
 }
 
 #[test]

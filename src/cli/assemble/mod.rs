@@ -1,5 +1,8 @@
 //! The composition root: configuration in, ports with their adapters out. The only place that knows both.
 
+mod cloud;
+mod warehouse;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +11,7 @@ use sluicegate_state::seam::Seam;
 
 use crate::config::{Config, Location, WarehouseLocation};
 use crate::embedded::{EmbeddedCatalog, EmbeddedQueryEngine};
-use crate::failure::{Failure, Outcome};
+use crate::failure::Failure;
 use crate::folder::{FolderInbox, FolderStore};
 use crate::job::Job;
 use crate::pipeline::context::Context;
@@ -20,48 +23,59 @@ use crate::ports::inbox::Inbox;
 use crate::ports::object_store::ObjectStore;
 use crate::ports::query_engine::QueryEngine;
 use crate::ports::warehouse::Warehouse;
-use crate::sqlite::SqliteWarehouse;
 
 use super::exit::Stop;
-use super::session::{fresh_id, host};
+use super::session::host;
 
-/// What this version has no adapter for.
-fn not_here(what: impl std::fmt::Display) -> Stop {
-    Stop::usage(format!(
-        "{what}: this version of Sluicegate has only the embedded adapters (folders, SQLite); set no AWS or PostgreSQL location"
-    ))
+/// How a command that only reads makes itself known to the warehouse.
+const READER: &str = "reader";
+
+/// What the configuration asks for and this program has no adapter for.
+fn not_here(what: impl std::fmt::Display, hint: &str) -> Stop {
+    Stop::usage(format!("{what}: {hint}"))
 }
 
-/// Refuses what the configuration asks for and this version cannot do, before anything is touched.
+const NO_SNS: &str =
+    "this version of Sluicegate has no endpoint for SNS over HTTP yet; subscribe a queue to the topic";
+const NO_ATHENA: &str =
+    "this version of Sluicegate asks no Athena yet; the embedded engine reads a curated folder";
+
+/// Refuses what the configuration asks for and this program cannot do, before anything is touched.
 pub(super) fn refuse_unsupported(config: &Config) -> Result<(), Stop> {
     for job in &config.jobs {
         if let Some(message) = job.unsupported() {
             return Err(Stop::usage(message));
         }
-        folder(&job.landing)?;
-        if let Some(crawler) = &job.crawler {
-            return Err(not_here(format!("job {} names the Glue crawler {crawler}", job.name)));
-        }
+        cloud::supports(&job.landing)?;
     }
-    folder(&config.settings.archive)?;
-    folder(&config.settings.curated)?;
+    cloud::supports(&config.settings.archive)?;
+    cloud::supports(&config.settings.curated)?;
     if let Some(queue) = &config.settings.inbox.queue {
-        return Err(not_here(format!("the queue {queue}")));
+        cloud::supports_queue(queue)?;
     }
     if config.settings.inbox.sns_listen.is_some() {
-        return Err(not_here("an SNS endpoint over HTTP"));
-    }
-    if let WarehouseLocation::Postgres(_) = config.settings.warehouse {
-        return Err(not_here("a PostgreSQL warehouse"));
+        return Err(not_here("SLUICEGATE_SNS_LISTEN", NO_SNS));
     }
     Ok(())
 }
 
-/// The folder of a location.
-pub(super) fn folder(location: &Location) -> Result<PathBuf, Stop> {
+/// Says what of the configuration has no effect in this version.
+pub(super) fn warn_of_what_has_no_effect(config: &Config) {
+    for job in &config.jobs {
+        if let Some(crawler) = &job.crawler {
+            tracing::warn!(
+                "job {}: this version starts no Glue crawler yet, so {crawler} is left alone",
+                job.name
+            );
+        }
+    }
+}
+
+/// The folder of a location, if it is one.
+pub(super) fn folder(location: &Location) -> Option<PathBuf> {
     match location {
-        Location::Folder(path) => Ok(path.clone()),
-        Location::S3 { .. } => Err(not_here(location)),
+        Location::Folder(path) => Some(path.clone()),
+        Location::S3 { .. } => None,
     }
 }
 
@@ -81,20 +95,26 @@ pub(super) fn context(config: &Config, surroundings: Surroundings) -> Result<Con
         .map_err(|error| Stop::failed(format!("cannot make the folder {}: {error}", spool.display())))?;
     let mut landings: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
     for job in &config.jobs {
-        landings.insert(job.name.clone(), Arc::new(FolderStore::new(folder(&job.landing)?)));
+        landings.insert(job.name.clone(), landing(&job.landing)?);
     }
+    let scanned = config.jobs.iter().filter(|job| folder(&job.landing).is_some());
     let jobs = config.jobs.iter().map(|job| (job.name.clone(), Arc::new(job.clone()))).collect();
     Ok(Context {
         jobs,
-        open_warehouse: Box::new(warehouse_opener(config, clock.clone(), seam.clone())?),
+        open_warehouse: warehouse::opener(
+            &config.settings.warehouse,
+            &incarnation,
+            clock.clone(),
+            seam.clone(),
+        )?,
         clock,
         seam,
         incarnation,
         host: host(),
         landings,
-        scanned_jobs: config.jobs.iter().map(|job| job.name.clone()).collect(),
-        archive: Arc::new(FolderStore::new(folder(&config.settings.archive)?)),
-        curated: Arc::new(FolderStore::new(folder(&config.settings.curated)?)),
+        scanned_jobs: scanned.map(|job| job.name.clone()).collect(),
+        archive: own_store(&config.settings.archive)?,
+        curated: own_store(&config.settings.curated)?,
         state: config.settings.state.clone(),
         spool,
         fetch_concurrency: config.settings.pipeline.fetch_concurrency,
@@ -104,12 +124,26 @@ pub(super) fn context(config: &Config, surroundings: Surroundings) -> Result<Con
     })
 }
 
+fn landing(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
+    match folder(location) {
+        Some(path) => Ok(Arc::new(FolderStore::new(path))),
+        None => cloud::landing(location),
+    }
+}
+
+fn own_store(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
+    match folder(location) {
+        Some(path) => Ok(Arc::new(FolderStore::new(path))),
+        None => cloud::own_store(location),
+    }
+}
+
 /// Makes the folders that are ours and removes what killed processes left half-written there; only the drainer of a state
 /// folder does so.
 pub(super) fn prepare_folders(config: &Config) -> Result<(), Stop> {
     for location in [&config.settings.archive, &config.settings.curated] {
         // A place that cannot be used now holds up the stage that needs it, and no other.
-        let path = folder(location)?;
+        let Some(path) = folder(location) else { continue };
         let made = std::fs::create_dir_all(&path).map_err(|error| {
             Failure::transient(format!("cannot make the folder {}: {error}", path.display()))
         });
@@ -118,23 +152,6 @@ pub(super) fn prepare_folders(config: &Config) -> Result<(), Stop> {
         }
     }
     Ok(())
-}
-
-fn warehouse_opener(
-    config: &Config,
-    clock: Arc<dyn Clock>,
-    seam: Seam,
-) -> Result<impl Fn() -> Outcome<Box<dyn Warehouse>> + Send + Sync + use<>, Stop> {
-    let WarehouseLocation::Sqlite(path) = &config.settings.warehouse else {
-        return Err(not_here("a PostgreSQL warehouse"));
-    };
-    let path = path.clone();
-    // A ledger that is made now gets this id; one that is there keeps its own.
-    let ledger_id = fresh_id()?;
-    Ok(move || {
-        let warehouse = SqliteWarehouse::open(&path, &ledger_id, clock.clone(), seam.clone())?;
-        Ok(Box::new(warehouse) as Box<dyn Warehouse>)
-    })
 }
 
 /// Opens the warehouse for reading by a person, unless nothing was ever loaded.
@@ -147,7 +164,8 @@ pub(super) fn existing_warehouse(
     {
         return Ok(None);
     }
-    Ok(Some(warehouse_opener(config, clock, Seam::default())?()?))
+    let open = warehouse::opener(&config.settings.warehouse, READER, clock, Seam::default())?;
+    Ok(Some(open()?))
 }
 
 /// Where notifications come from.
@@ -158,36 +176,37 @@ pub(super) struct Inboxes {
     pub(super) missing: Vec<String>,
 }
 
-/// The inboxes of all jobs.
-pub(super) fn inboxes(context: &Context) -> Result<Inboxes, Stop> {
+/// The inboxes of all jobs: a scan for each folder, and the queue for everything that lies in buckets.
+pub(super) fn inboxes(config: &Config, context: &Context, watch: bool) -> Result<Inboxes, Stop> {
     let mut inboxes: Vec<Box<dyn Inbox>> = Vec::new();
     let mut missing = Vec::new();
     for job in context.jobs.values() {
-        let root = folder(&job.landing)?;
+        let Some(root) = folder(&job.landing) else { continue };
         if !root.is_dir() {
             missing.push(format!("the landing folder {} is not there: mkdir -p {0}", root.display()));
         }
         inboxes.push(Box::new(FolderInbox::new(job.clone(), root, context.clock.clone())));
     }
+    if let Some(queue) = &config.settings.inbox.queue {
+        inboxes.push(cloud::queue_inbox(queue, &context.jobs, watch)?);
+    }
     Ok(Inboxes { inboxes, missing })
 }
 
-/// The crawler of each job.
-pub(super) fn catalogs(
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-) -> Result<BTreeMap<String, Box<dyn Catalog>>, Stop> {
-    let curated = folder(&config.settings.curated)?;
+/// The crawler of each job that has one here: the embedded catalog of a curated folder.
+pub(super) fn catalogs(config: &Config, clock: &Arc<dyn Clock>) -> BTreeMap<String, Box<dyn Catalog>> {
+    let Some(curated) = folder(&config.settings.curated) else { return BTreeMap::new() };
     let catalog = |job: &Job| {
         let tables = job.definition.schema().tables.iter().map(|table| table.name.clone()).collect();
         Box::new(EmbeddedCatalog::new(&curated, tables, clock.clone())) as Box<dyn Catalog>
     };
-    Ok(config.jobs.iter().map(|job| (job.name.clone(), catalog(job))).collect())
+    config.jobs.iter().map(|job| (job.name.clone(), catalog(job))).collect()
 }
 
 /// The query engine over all jobs.
 pub(super) fn query_engine(config: &Config) -> Result<Box<dyn QueryEngine>, Stop> {
-    let curated = folder(&config.settings.curated)?;
+    let curated = &config.settings.curated;
+    let curated = folder(curated).ok_or_else(|| not_here(curated, NO_ATHENA))?;
     let temporary = config.settings.state.join("spool");
     std::fs::create_dir_all(&temporary).map_err(|error| {
         Failure::transient(format!("cannot make the folder {}: {error}", temporary.display()))

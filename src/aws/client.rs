@@ -1,0 +1,165 @@
+//! Configuration and clients of the AWS SDK, and the tokio runtime that they share.
+//!
+//! What is not said here is the SDK's own: region, credentials, profiles and endpoints come from the environment, the
+//! shared configuration files and the machine's role. The SDK's defaults know no limit but the connect timeout (the
+//! developer guide's page on timeouts), so all of them are set here on purpose.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_sdk_s3::config::StalledStreamProtectionConfig;
+
+use crate::failure::{Failure, Outcome};
+
+/// A host that does not answer at once is tried again, perhaps at another address.
+const CONNECT: Duration = Duration::from_secs(3);
+/// The longest silence before an answer begins. A PUT is answered only once its body has been sent, so this is above the
+/// 160 seconds that the largest single PUT is given; smaller requests end at the attempt's limit.
+const S3_READ: Duration = Duration::from_secs(180);
+/// One try of a request without a large body, up to the head of its answer.
+const S3_ATTEMPT: Duration = Duration::from_secs(20);
+/// All tries of such a request.
+const S3_OPERATION: Duration = Duration::from_secs(90);
+/// A long poll takes up to 20 seconds by itself; the client must wait longer than the queue does.
+const SQS_ATTEMPT: Duration = Duration::from_secs(30);
+const SQS_OPERATION: Duration = Duration::from_secs(90);
+/// A body that stands still this long is given up and read on over another connection.
+const STALLED: Duration = Duration::from_secs(20);
+/// Tries of one request, where `AWS_MAX_ATTEMPTS` says nothing. The pipeline tries again on top of them, with longer
+/// pauses.
+const ATTEMPTS: u32 = 5;
+const FIRST_BACKOFF: Duration = Duration::from_millis(200);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
+/// The threads only move bytes; what costs time is done on the callers' threads.
+const RUNTIME_THREADS: usize = 2;
+
+/// The clients of all adapters of this process and the runtime that drives them. Cheap to clone.
+#[derive(Clone)]
+pub struct AwsClients {
+    runtime: Arc<Runtime>,
+    s3: aws_sdk_s3::Client,
+    sqs: aws_sdk_sqs::Client,
+}
+
+impl AwsClients {
+    /// Clients as the environment says: `AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_PROFILE` and all the others.
+    ///
+    /// # Errors
+    /// Permanent when no region is set anywhere, since nothing can be asked for then.
+    pub fn from_environment() -> Outcome<Self> {
+        Self::from_loader(aws_config::defaults(BehaviorVersion::v2026_01_12()))
+    }
+
+    /// Clients from a loader that says some things itself, such as an endpoint or credentials.
+    pub fn from_loader(loader: ConfigLoader) -> Outcome<Self> {
+        let runtime = Runtime::start()?;
+        let stalled = StalledStreamProtectionConfig::enabled()
+            .upload_enabled(true)
+            .download_enabled(true)
+            .grace_period(STALLED)
+            .build();
+        let config = runtime.block_on(loader.stalled_stream_protection(stalled).load());
+        if config.region().is_none() {
+            return Err(Failure::permanent("no AWS region is known: set AWS_REGION"));
+        }
+        let config = bounded_retries(config);
+        let s3 = aws_sdk_s3::config::Builder::from(&config)
+            .timeout_config(timeouts(S3_READ, S3_ATTEMPT, S3_OPERATION))
+            .force_path_style(has_own_endpoint(&config))
+            .build();
+        let sqs = aws_sdk_sqs::config::Builder::from(&config)
+            .timeout_config(timeouts(SQS_ATTEMPT, SQS_ATTEMPT, SQS_OPERATION))
+            .build();
+        Ok(Self {
+            runtime: Arc::new(runtime),
+            s3: aws_sdk_s3::Client::from_conf(s3),
+            sqs: aws_sdk_sqs::Client::from_conf(sqs),
+        })
+    }
+
+    /// The S3 client, for what the ports have no word for.
+    pub fn s3(&self) -> &aws_sdk_s3::Client {
+        &self.s3
+    }
+
+    /// The SQS client, for what the ports have no word for.
+    pub fn sqs(&self) -> &aws_sdk_sqs::Client {
+        &self.sqs
+    }
+
+    /// Waits for `future` on a plain thread.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+
+    /// Starts a task that goes on by itself.
+    pub(super) fn spawn<F>(&self, future: F) -> tokio::task::JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.runtime.inner().spawn(future)
+    }
+}
+
+fn timeouts(read: Duration, attempt: Duration, operation: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .read_timeout(read)
+        .operation_attempt_timeout(attempt)
+        .operation_timeout(operation)
+        .build()
+}
+
+/// Retries in the standard mode, more of them and sooner than by default; the user's own number of attempts stays.
+fn bounded_retries(config: SdkConfig) -> SdkConfig {
+    let loaded = config.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
+    let chosen = std::env::var_os("AWS_MAX_ATTEMPTS").map(|_| loaded.max_attempts());
+    let retries = loaded
+        .with_max_attempts(chosen.unwrap_or(ATTEMPTS))
+        .with_initial_backoff(FIRST_BACKOFF)
+        .with_max_backoff(LONGEST_BACKOFF);
+    config.into_builder().retry_config(retries).build()
+}
+
+/// A custom endpoint has no host name for each bucket: buckets are named in the path. The SDK has no variable for that.
+fn has_own_endpoint(config: &SdkConfig) -> bool {
+    config.endpoint_url().is_some() || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some()
+}
+
+/// A tokio runtime that can be dropped anywhere.
+struct Runtime(Option<tokio::runtime::Runtime>);
+
+impl Runtime {
+    fn start() -> Outcome<Self> {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(RUNTIME_THREADS)
+            .thread_name("aws")
+            .enable_all()
+            .build()
+            .map(|runtime| Self(Some(runtime)))
+            .map_err(|error| {
+                Failure::transient(format!("cannot start the threads that talk to AWS: {error}"))
+            })
+    }
+
+    fn inner(&self) -> &tokio::runtime::Runtime {
+        self.0.as_ref().expect("the runtime is there until it is dropped")
+    }
+
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.inner().block_on(future)
+    }
+}
+
+impl Drop for Runtime {
+    /// A plain drop would wait for name look-ups that hang, and panics on an asynchronous thread.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

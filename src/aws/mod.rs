@@ -1,0 +1,13 @@
+//! The adapters over AWS: S3 as an object store, SQS as an inbox. The only place that knows the AWS SDK and tokio; the
+//! pipeline calls from plain threads and blocks.
+
+mod client;
+mod failure;
+mod pause;
+mod s3;
+mod sqs;
+
+pub use client::AwsClients;
+pub use failure::failure;
+pub use s3::{S3Options, S3Store};
+pub use sqs::{Mode, Route, SqsInbox, SqsOptions};

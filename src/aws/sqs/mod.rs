@@ -1,0 +1,177 @@
+//! SQS as an inbox.
+//!
+//! A standard queue delivers at least once, in no order, and may bring a message again even after it was deleted (the
+//! developer guide's page on standard queues). All of that is harmless: the journal knows a notification that it has,
+//! and a message that was not deleted comes again when its visibility timeout has passed.
+
+mod delete;
+mod queue;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::client::AwsClients;
+use crate::events::read_message;
+use crate::failure::{Failure, Outcome};
+use crate::ports::inbox::{Delivery, Inbox, Poll};
+
+use queue::{MOST_AT_ONCE, Queue, Received};
+use watch::Receivers;
+
+/// What arrivals from here say about where they came from.
+const SOURCE: &str = "sqs";
+/// How long a drain waits for a first message. Any wait above zero asks all servers of the queue, where a wait of zero
+/// asks a few and may find nothing though there is something.
+const DRAIN_WAIT: Duration = Duration::from_secs(1);
+/// Empty rounds in a row before a drain believes that there is nothing.
+const EMPTY_ROUNDS: u32 = 2;
+/// How long a watching poll waits for something before it says that there is nothing.
+const WATCH_WAIT: Duration = Duration::from_millis(500);
+
+/// Finds the job that a bucket and a key belong to.
+pub type Route = Arc<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
+
+/// Whether the inbox goes on when the queue is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Receivers wait for messages all the time; [`Inbox::poll`] gives what they have.
+    Watch,
+    /// [`Inbox::poll`] takes what the queue has, and says so when it has nothing.
+    Drain,
+}
+
+/// How the queue is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SqsOptions {
+    /// Requests for messages at a time.
+    pub receivers: usize,
+    /// How long a watching receiver waits for messages; SQS allows 20 seconds.
+    pub long_poll: Duration,
+    /// How long a message stays hidden from others. Only journaling has to fit into it.
+    pub visibility: Duration,
+    /// Messages in one poll, and so in one commit of the journal.
+    pub most_messages: usize,
+}
+
+impl Default for SqsOptions {
+    fn default() -> Self {
+        Self {
+            receivers: 4,
+            long_poll: Duration::from_secs(20),
+            visibility: Duration::from_secs(30),
+            most_messages: 1_000,
+        }
+    }
+}
+
+/// Reads one queue.
+pub struct SqsInbox {
+    queue: Queue,
+    route: Route,
+    mode: Mode,
+    options: SqsOptions,
+    /// Started by the first watching poll.
+    receivers: Option<Receivers>,
+    /// The last drain poll found nothing.
+    was_empty: bool,
+}
+
+impl SqsInbox {
+    /// An inbox over the queue at `queue_url`. Nothing is asked before the first poll.
+    pub fn new(
+        clients: AwsClients,
+        queue_url: impl Into<String>,
+        route: Route,
+        mode: Mode,
+        options: SqsOptions,
+    ) -> Self {
+        let queue = Queue::new(clients, queue_url.into());
+        Self { queue, route, mode, options, receivers: None, was_empty: false }
+    }
+
+    fn delivery(&self, received: Received) -> Delivery {
+        let route = |bucket: &str, key: &str| (self.route)(bucket, key);
+        Delivery {
+            arrivals: read_message(received.body.as_bytes(), SOURCE, &route),
+            receipt: received.receipt,
+        }
+    }
+
+    fn watched(&mut self) -> Outcome<Vec<Received>> {
+        let receivers = self.receivers.get_or_insert_with(|| Receivers::start(&self.queue, &self.options));
+        receivers.take(WATCH_WAIT, self.options.most_messages)
+    }
+
+    /// Takes what the queue has now, round after round while there is much.
+    fn drained(&mut self) -> Outcome<Vec<Received>> {
+        let capacity = self.options.receivers.max(1) * MOST_AT_ONCE;
+        let mut messages = Vec::new();
+        // After an empty poll one more empty round is enough: the other stages make the listener look again and again.
+        let mut empty_rounds_left = if self.was_empty { 1 } else { EMPTY_ROUNDS };
+        while messages.len() < self.options.most_messages {
+            let round = match self.round() {
+                // What came before the trouble is journaled; the trouble shows again.
+                Err(_) if !messages.is_empty() => break,
+                round => round?,
+            };
+            let (came, nothing_yet) = (round.len(), messages.is_empty());
+            messages.extend(round);
+            if came == 0 && nothing_yet {
+                empty_rounds_left -= 1;
+            }
+            let is_last = if messages.is_empty() { empty_rounds_left == 0 } else { came < capacity / 2 };
+            if is_last {
+                break;
+            }
+        }
+        self.was_empty = messages.is_empty();
+        Ok(messages)
+    }
+
+    /// All receivers ask once, at the same time.
+    fn round(&self) -> Outcome<Vec<Received>> {
+        let mut asking = JoinSet::new();
+        let visibility = self.options.visibility;
+        let answers = self.queue.block_on(async {
+            for _ in 0..self.options.receivers.max(1) {
+                let queue = self.queue.clone();
+                asking.spawn(async move { queue.receive(DRAIN_WAIT, visibility).await });
+            }
+            asking.join_all().await
+        });
+        let mut messages = Vec::new();
+        let mut trouble: Option<Failure> = None;
+        for answer in answers {
+            match answer {
+                Ok(received) => messages.extend(received),
+                Err(failure) => trouble = Some(failure),
+            }
+        }
+        match trouble {
+            Some(failure) if messages.is_empty() => Err(failure),
+            _ => Ok(messages),
+        }
+    }
+}
+
+impl Inbox for SqsInbox {
+    fn poll(&mut self) -> Outcome<Poll> {
+        let received = match self.mode {
+            Mode::Watch => self.watched()?,
+            Mode::Drain => self.drained()?,
+        };
+        let deliveries = received.into_iter().map(|received| self.delivery(received)).collect();
+        Ok(Poll { deliveries, unsettled: 0, more: false })
+    }
+
+    fn acknowledge(&mut self, receipts: &[String]) -> Outcome<()> {
+        self.queue.block_on(delete::delete(&self.queue, receipts))
+    }
+
+    fn is_listing(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,114 @@
+//! Requests to one queue.
+
+use std::future::Future;
+use std::time::Duration;
+
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName};
+
+use super::super::client::AwsClients;
+use super::super::failure::{HttpResponse, failure};
+use crate::failure::{Failure, Outcome};
+
+/// What SQS gives, deletes and changes in one request.
+pub(super) const MOST_AT_ONCE: usize = 10;
+/// The longest wait and the longest visibility timeout that SQS takes, in seconds.
+const LONGEST_WAIT: i32 = 20;
+const LONGEST_VISIBILITY: i32 = 43_200;
+/// A message that has come this often is somebody's trouble.
+const MANY_RECEIVES: u32 = 10;
+
+/// A message as it was received.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) body: String,
+    /// Good for this receive only.
+    pub(super) receipt: String,
+}
+
+/// One queue. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Queue {
+    clients: AwsClients,
+    pub(super) url: String,
+}
+
+impl Queue {
+    pub(super) fn new(clients: AwsClients, url: String) -> Self {
+        Self { clients, url }
+    }
+
+    pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.clients.block_on(future)
+    }
+
+    pub(super) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        drop(self.clients.spawn(future));
+    }
+
+    pub(super) fn sqs(&self) -> &aws_sdk_sqs::Client {
+        self.clients.sqs()
+    }
+
+    /// Up to ten messages; none after `wait`.
+    pub(super) async fn receive(&self, wait: Duration, visibility: Duration) -> Outcome<Vec<Received>> {
+        let answer = self
+            .sqs()
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(MOST_AT_ONCE as i32)
+            .wait_time_seconds(seconds(wait, LONGEST_WAIT))
+            .visibility_timeout(seconds(visibility, LONGEST_VISIBILITY))
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .send()
+            .await
+            .map_err(|error| self.trouble("receiving from", &error))?;
+        Ok(answer.messages.unwrap_or_default().into_iter().filter_map(received).collect())
+    }
+
+    /// Lets others have messages at once that nobody here will journal. Whatever fails, they come back by themselves.
+    pub(super) async fn release(&self, messages: &[Received]) {
+        for chunk in messages.chunks(MOST_AT_ONCE) {
+            let entries: Vec<_> = chunk.iter().enumerate().filter_map(visible_now).collect();
+            let request = self.sqs().change_message_visibility_batch().queue_url(&self.url);
+            if let Err(error) = request.set_entries(Some(entries)).send().await {
+                tracing::debug!("{}", self.trouble("giving messages back to", &error));
+            }
+        }
+    }
+
+    /// Every trouble with a queue passes, for nothing is wrong with any message: the queue is made again, the policy
+    /// corrected, the key enabled.
+    pub(super) fn trouble<E>(&self, doing: &str, error: &SdkError<E, HttpResponse>) -> Failure
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        Failure::transient(failure(&format!("{doing} {}", self.url), error).message)
+    }
+}
+
+fn seconds(duration: Duration, most: i32) -> i32 {
+    i32::try_from(duration.as_secs()).unwrap_or(most).min(most)
+}
+
+/// A message without a receipt cannot be acknowledged; it comes again.
+fn received(message: Message) -> Option<Received> {
+    let times = message
+        .attributes()
+        .and_then(|attributes| attributes.get(&MessageSystemAttributeName::ApproximateReceiveCount))
+        .and_then(|count| count.parse::<u32>().ok());
+    if let Some(times) = times.filter(|times| *times >= MANY_RECEIVES) {
+        let id = message.message_id().unwrap_or("?");
+        tracing::warn!("message {id} has come {times} times: somebody takes it and does not delete it");
+    }
+    Some(Received { receipt: message.receipt_handle?, body: message.body.unwrap_or_default() })
+}
+
+fn visible_now((index, message): (usize, &Received)) -> Option<ChangeMessageVisibilityBatchRequestEntry> {
+    ChangeMessageVisibilityBatchRequestEntry::builder()
+        .id(index.to_string())
+        .receipt_handle(&message.receipt)
+        .visibility_timeout(0)
+        .build()
+        .ok()
+}

@@ -1,0 +1,166 @@
+//! Receivers that wait for messages all the time and hand them over through a bounded channel. While the journal writes,
+//! they go on receiving; so one commit covers everything that came meanwhile.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use super::super::pause::jittered;
+use super::SqsOptions;
+use super::queue::{Queue, Received};
+use crate::failure::{Failure, Outcome};
+
+/// Batches in the channel, for each receiver. Messages wait there while their visibility runs.
+const BATCHES_PER_RECEIVER: usize = 4;
+/// The pauses of a receiver whose queue is gone, refused or throttled.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A long poll that ends with nothing before this did not wait; asking again at once would be a storm.
+const LEAST_EMPTY: Duration = Duration::from_millis(200);
+/// An answer that was on its way when the stop came is still taken: its messages would otherwise stay hidden.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
+/// The most time that a stop spends on giving messages back.
+const STOP_TIME: Duration = Duration::from_secs(3);
+
+/// The running receivers; dropping them stops them.
+pub(super) struct Receivers {
+    queue: Queue,
+    batches: mpsc::Receiver<Vec<Received>>,
+    trouble: Trouble,
+    stop: watch::Sender<bool>,
+}
+
+/// Why the queue cannot be read now. One receiver that failed while others wait for messages is no trouble yet.
+#[derive(Clone)]
+struct Trouble(Arc<Mutex<Vec<Option<Failure>>>>);
+
+impl Trouble {
+    fn new(receivers: usize) -> Self {
+        Self(Arc::new(Mutex::new(vec![None; receivers])))
+    }
+
+    /// Notes how a receiver's last request ended.
+    fn set(&self, receiver: usize, failure: Option<Failure>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[receiver] = failure;
+    }
+
+    /// A failure, if every receiver's last request failed.
+    fn get(&self) -> Option<Failure> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.iter().all(Option::is_some) { last.first().cloned().flatten() } else { None }
+    }
+}
+
+impl Receivers {
+    pub(super) fn start(queue: &Queue, options: &SqsOptions) -> Self {
+        let count = options.receivers.max(1);
+        let (sender, batches) = mpsc::channel(count * BATCHES_PER_RECEIVER);
+        let (stop, stopped) = watch::channel(false);
+        let trouble = Trouble::new(count);
+        for number in 0..count {
+            let receiver = Receiver {
+                number,
+                queue: queue.clone(),
+                options: *options,
+                batches: sender.clone(),
+                trouble: trouble.clone(),
+                stopped: stopped.clone(),
+            };
+            queue.spawn(receiver.run());
+        }
+        Self { queue: queue.clone(), batches, trouble, stop }
+    }
+
+    /// What is there, after waiting for a first message; trouble, when nothing is there because of it.
+    pub(super) fn take(&mut self, wait: Duration, most: usize) -> Outcome<Vec<Received>> {
+        let Self { queue, batches, .. } = self;
+        let first = queue.block_on(async { tokio::time::timeout(wait, batches.recv()).await });
+        let mut messages = first.ok().flatten().unwrap_or_default();
+        while !messages.is_empty() && messages.len() < most {
+            match self.batches.try_recv() {
+                Ok(batch) => messages.extend(batch),
+                Err(_) => break,
+            }
+        }
+        match self.trouble.get() {
+            Some(failure) if messages.is_empty() => Err(failure),
+            _ => Ok(messages),
+        }
+    }
+}
+
+impl Drop for Receivers {
+    /// Receivers stop, and what they have is given back to the queue, so that nobody waits for its visibility timeout.
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        self.batches.close();
+        let Self { queue, batches, .. } = self;
+        let give_back = async {
+            while let Some(messages) = batches.recv().await {
+                queue.release(&messages).await;
+            }
+        };
+        // Out of time, they come back by themselves.
+        let _ = queue.block_on(async { tokio::time::timeout(STOP_TIME, give_back).await });
+    }
+}
+
+struct Receiver {
+    number: usize,
+    queue: Queue,
+    options: SqsOptions,
+    batches: mpsc::Sender<Vec<Received>>,
+    trouble: Trouble,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Receiver {
+    async fn run(mut self) {
+        let mut failures = 0;
+        while !*self.stopped.borrow() {
+            let began = Instant::now();
+            let Some(received) = self.receive().await else { return };
+            let pause = match received {
+                Ok(messages) => {
+                    failures = 0;
+                    self.trouble.set(self.number, None);
+                    let did_not_wait = messages.is_empty() && began.elapsed() < LEAST_EMPTY;
+                    self.hand_over(messages).await;
+                    did_not_wait.then(|| jittered(FIRST_PAUSE, FIRST_PAUSE, 0))
+                }
+                Err(failure) => {
+                    self.trouble.set(self.number, Some(failure));
+                    failures += 1;
+                    Some(jittered(FIRST_PAUSE, LONGEST_PAUSE, failures - 1))
+                }
+            };
+            if let Some(pause) = pause {
+                tokio::select! {
+                    _ = self.stopped.changed() => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+        }
+    }
+
+    /// What one long poll brought; `None` when it was broken off by a stop.
+    async fn receive(&mut self) -> Option<Outcome<Vec<Received>>> {
+        let Self { queue, options, stopped, .. } = self;
+        let mut receiving = Box::pin(queue.receive(options.long_poll, options.visibility));
+        tokio::select! {
+            biased;
+            _ = stopped.changed() => tokio::time::timeout(LAST_ANSWER, receiving).await.ok(),
+            received = &mut receiving => Some(received),
+        }
+    }
+
+    async fn hand_over(&self, messages: Vec<Received>) {
+        if messages.is_empty() {
+            return;
+        }
+        if let Err(refused) = self.batches.send(messages).await {
+            self.queue.release(&refused.0).await;
+        }
+    }
+}

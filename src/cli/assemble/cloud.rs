@@ -1,0 +1,114 @@
+//! The AWS adapters, where they are compiled in.
+
+#[cfg(feature = "aws")]
+pub(super) use with_aws::{landing, own_store, queue_inbox, supports, supports_queue};
+#[cfg(not(feature = "aws"))]
+pub(super) use without_aws::{landing, own_store, queue_inbox, supports, supports_queue};
+
+#[cfg(feature = "aws")]
+mod with_aws {
+    use std::collections::BTreeMap;
+    use std::sync::{Arc, OnceLock};
+
+    use crate::aws::{AwsClients, Mode, S3Store, SqsInbox, SqsOptions};
+    use crate::cli::exit::Stop;
+    use crate::config::Location;
+    use crate::job::Job;
+    use crate::ports::inbox::Inbox;
+    use crate::ports::object_store::ObjectStore;
+
+    /// The clients are made when something first needs them: credentials and regions are looked up only then.
+    fn clients() -> Result<AwsClients, Stop> {
+        static CLIENTS: OnceLock<AwsClients> = OnceLock::new();
+        if let Some(clients) = CLIENTS.get() {
+            return Ok(clients.clone());
+        }
+        let made = AwsClients::from_environment()?;
+        Ok(CLIENTS.get_or_init(|| made).clone())
+    }
+
+    pub(in crate::cli::assemble) fn supports(_location: &Location) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    pub(in crate::cli::assemble) fn supports_queue(_queue: &str) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    fn bucket_of(location: &Location) -> (&str, &str) {
+        match location {
+            Location::S3 { bucket, prefix } => (bucket, prefix),
+            Location::Folder(_) => unreachable!("folders have their own adapter"),
+        }
+    }
+
+    /// Keys in a landing bucket are whole keys, as notifications name them.
+    pub(in crate::cli::assemble) fn landing(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
+        let (bucket, _) = bucket_of(location);
+        Ok(Arc::new(S3Store::landing(clients()?, bucket)))
+    }
+
+    /// Keys of our own objects begin behind the prefix.
+    pub(in crate::cli::assemble) fn own_store(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
+        let (bucket, prefix) = bucket_of(location);
+        Ok(Arc::new(S3Store::under(clients()?, bucket, prefix)))
+    }
+
+    /// One queue for all jobs whose documents land in buckets.
+    pub(in crate::cli::assemble) fn queue_inbox(
+        queue: &str,
+        jobs: &BTreeMap<String, Arc<Job>>,
+        watch: bool,
+    ) -> Result<Box<dyn Inbox>, Stop> {
+        let in_buckets = jobs.values().filter(|job| matches!(job.landing, Location::S3 { .. }));
+        let jobs: Vec<Arc<Job>> = in_buckets.cloned().collect();
+        let route = move |bucket: &str, key: &str| {
+            jobs.iter().find(|job| job.matches(bucket, key)).map(|job| job.name.clone())
+        };
+        let mode = if watch { Mode::Watch } else { Mode::Drain };
+        Ok(Box::new(SqsInbox::new(clients()?, queue, Arc::new(route), mode, SqsOptions::default())))
+    }
+}
+
+#[cfg(not(feature = "aws"))]
+mod without_aws {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use crate::cli::exit::Stop;
+    use crate::config::Location;
+    use crate::job::Job;
+    use crate::ports::inbox::Inbox;
+    use crate::ports::object_store::ObjectStore;
+
+    fn not_built_in(what: impl std::fmt::Display) -> Stop {
+        Stop::usage(format!("{what}: this program was built without AWS; build it with the default features"))
+    }
+
+    pub(in crate::cli::assemble) fn supports(location: &Location) -> Result<(), Stop> {
+        match location {
+            Location::Folder(_) => Ok(()),
+            Location::S3 { .. } => Err(not_built_in(location)),
+        }
+    }
+
+    pub(in crate::cli::assemble) fn supports_queue(queue: &str) -> Result<(), Stop> {
+        Err(not_built_in(format!("the queue {queue}")))
+    }
+
+    pub(in crate::cli::assemble) fn landing(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
+        Err(not_built_in(location))
+    }
+
+    pub(in crate::cli::assemble) fn own_store(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
+        Err(not_built_in(location))
+    }
+
+    pub(in crate::cli::assemble) fn queue_inbox(
+        queue: &str,
+        _jobs: &BTreeMap<String, Arc<Job>>,
+        _watch: bool,
+    ) -> Result<Box<dyn Inbox>, Stop> {
+        Err(not_built_in(format!("the queue {queue}")))
+    }
+}

@@ -1,0 +1,62 @@
+//! The warehouse of a configuration: SQLite, or PostgreSQL where it is compiled in.
+
+use std::sync::Arc;
+
+use sluicegate_state::seam::Seam;
+
+use crate::config::WarehouseLocation;
+use crate::pipeline::context::OpenWarehouse;
+use crate::ports::clock::Clock;
+use crate::ports::warehouse::Warehouse;
+use crate::sqlite::SqliteWarehouse;
+
+use super::super::exit::Stop;
+use super::super::session::fresh_id;
+
+/// Opens a connection at each call.
+pub(super) fn opener(
+    location: &WarehouseLocation,
+    incarnation: &str,
+    clock: Arc<dyn Clock>,
+    seam: Seam,
+) -> Result<Box<OpenWarehouse>, Stop> {
+    // A ledger that is made now gets this id; one that is there keeps its own.
+    let ledger_id = fresh_id()?;
+    match location {
+        WarehouseLocation::Sqlite(path) => {
+            let path = path.clone();
+            Ok(Box::new(move || {
+                let warehouse = SqliteWarehouse::open(&path, &ledger_id, clock.clone(), seam.clone())?;
+                Ok(Box::new(warehouse) as Box<dyn Warehouse>)
+            }))
+        }
+        WarehouseLocation::Postgres(url) => postgres_opener(url, ledger_id, incarnation, seam),
+    }
+}
+
+#[cfg(feature = "postgres")]
+fn postgres_opener(
+    url: &crate::config::Secret,
+    ledger_id: String,
+    incarnation: &str,
+    seam: Seam,
+) -> Result<Box<OpenWarehouse>, Stop> {
+    use crate::postgres::{PostgresWarehouse, Recent};
+    let (url, incarnation, recent) = (url.clone(), incarnation.to_owned(), Recent::default());
+    Ok(Box::new(move || {
+        let warehouse = PostgresWarehouse::open(&url, &ledger_id, &incarnation, &recent, seam.clone())?;
+        Ok(Box::new(warehouse) as Box<dyn Warehouse>)
+    }))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn postgres_opener(
+    _url: &crate::config::Secret,
+    _ledger_id: String,
+    _incarnation: &str,
+    _seam: Seam,
+) -> Result<Box<OpenWarehouse>, Stop> {
+    Err(Stop::usage(
+        "a PostgreSQL warehouse: this program was built without it; build it with the default features",
+    ))
+}

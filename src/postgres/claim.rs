@@ -1,0 +1,218 @@
+//! Claims the documents of a batch: an identity belongs to the batch that inserted it first (I2, §8). In bulk, sorted by
+//! identity, so that two batches with the same documents wait for each other instead of deadlocking.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use postgres::{Error, Transaction};
+
+use crate::ports::warehouse::{DocumentOutcome, LoadDocument, LoadRequest, Verdict};
+
+use super::{bigint, integer, ordinal, seconds_text};
+
+/// The claims of one load.
+pub(super) struct Claims<'a, 't> {
+    pub(super) transaction: &'a mut Transaction<'t>,
+    pub(super) request: &'a LoadRequest,
+}
+
+/// The identities of documents, column by column.
+struct Identities<'d> {
+    ordinals: Vec<i32>,
+    buckets: Vec<&'d str>,
+    keys: Vec<&'d str>,
+    versions: Vec<&'d str>,
+}
+
+impl<'d> Identities<'d> {
+    fn of(documents: &[&'d LoadDocument]) -> Self {
+        Self {
+            ordinals: documents.iter().map(|document| integer(document.ordinal)).collect(),
+            buckets: documents.iter().map(|document| document.bucket.as_str()).collect(),
+            keys: documents.iter().map(|document| document.key.as_str()).collect(),
+            versions: documents.iter().map(|document| document.version.as_str()).collect(),
+        }
+    }
+}
+
+fn decided(document: &LoadDocument, outcome: DocumentOutcome, reason: String) -> Verdict {
+    Verdict { ordinal: document.ordinal, outcome, reason, rows: 0, refused: Vec::new() }
+}
+
+impl Claims<'_, '_> {
+    /// Claims every document; the verdicts that are known without a look at the bytes.
+    pub(super) fn claim(mut self) -> Result<BTreeMap<u32, Verdict>, Error> {
+        let mut known = BTreeMap::new();
+        self.deferred(&mut known);
+        self.announced(&mut known)?;
+        let request = self.request;
+        let mut documents: Vec<&LoadDocument> =
+            request.documents.iter().filter(|document| !known.contains_key(&document.ordinal)).collect();
+        documents.sort_by(|a, b| {
+            (&a.bucket, &a.key, &a.version, a.ordinal).cmp(&(&b.bucket, &b.key, &b.version, b.ordinal))
+        });
+        let mut claimed = self.insert(&documents)?;
+        let others: Vec<&LoadDocument> =
+            documents.iter().filter(|document| !claimed.contains(&document.ordinal)).copied().collect();
+        claimed.extend(self.take_over(&others)?);
+        let foreign: Vec<&LoadDocument> =
+            others.into_iter().filter(|document| !claimed.contains(&document.ordinal)).collect();
+        self.again(&foreign, &mut known)?;
+        for document in documents {
+            if let (true, Some((outcome, reason))) = (claimed.contains(&document.ordinal), &document.unread) {
+                known.insert(document.ordinal, decided(document, *outcome, reason.clone()));
+            }
+        }
+        Ok(known)
+    }
+
+    /// A verdict and no outcome: nothing is claimed.
+    fn deferred(&self, known: &mut BTreeMap<u32, Verdict>) {
+        for document in &self.request.documents {
+            if let Some((DocumentOutcome::Deferred, reason)) = &document.unread {
+                known.insert(document.ordinal, decided(document, DocumentOutcome::Deferred, reason.clone()));
+            }
+        }
+    }
+
+    /// What could not be read may be the very object that another batch decided about, long ago perhaps, and under the
+    /// version that it had when it was read. The same version is left to the claim.
+    fn announced(&mut self, known: &mut BTreeMap<u32, Verdict>) -> Result<(), Error> {
+        let unread: Vec<&LoadDocument> = self
+            .request
+            .documents
+            .iter()
+            .filter(|document| document.unread.is_some() && !known.contains_key(&document.ordinal))
+            .collect();
+        if unread.is_empty() {
+            return Ok(());
+        }
+        let identities = Identities::of(&unread);
+        let etags: Vec<&str> = unread.iter().map(|document| document.etag.as_str()).collect();
+        let rows = self.transaction.query(
+            "SELECT u.ordinal, d.batch_id::text
+             FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $7::text[]) u (ordinal, bucket, key, etag, version)
+             CROSS JOIN LATERAL (SELECT batch_id FROM sluicegate.document
+                                 WHERE key = u.key AND job = $5 AND bucket = u.bucket AND etag = u.etag AND batch_id <> $6
+                                   AND version <> u.version
+                                 ORDER BY version LIMIT 1) d",
+            &[
+                &identities.ordinals,
+                &identities.buckets,
+                &identities.keys,
+                &etags,
+                &self.request.job,
+                &self.request.batch_id,
+                &identities.versions,
+            ],
+        )?;
+        for row in rows {
+            let document = &self.request.documents[ordinal(row.get(0)) as usize];
+            let reason = format!("this object was already decided by batch {}", row.get::<_, String>(1));
+            known.insert(document.ordinal, decided(document, DocumentOutcome::Again, reason));
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, documents: &[&LoadDocument]) -> Result<BTreeSet<u32>, Error> {
+        let identities = Identities::of(documents);
+        let sha256: Vec<Option<&str>> = documents.iter().map(|document| document.sha256.as_deref()).collect();
+        let sizes: Vec<i64> = documents.iter().map(|document| bigint(document.size)).collect();
+        let etags: Vec<&str> = documents.iter().map(|document| document.etag.as_str()).collect();
+        let landed: Vec<String> = documents.iter().map(|document| seconds_text(document.landed_at)).collect();
+        let days: Vec<String> = documents.iter().map(|document| document.day.to_string()).collect();
+        let rows = self.transaction.query(
+            "INSERT INTO sluicegate.document (job, bucket, key, version, batch_id, ordinal, outcome, sha256, size, etag,
+                                              landed_at, day)
+             SELECT $1, u.bucket, u.key, u.version, $2, u.ordinal, 'claimed', u.sha256, u.size, u.etag,
+                    u.landed_at::timestamptz, u.day::date
+             FROM unnest($3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::text[], $10::text[],
+                         $11::text[])
+                  WITH ORDINALITY u (ordinal, bucket, key, version, sha256, size, etag, landed_at, day, place)
+             ORDER BY u.place
+             ON CONFLICT (job, bucket, key, version) DO NOTHING RETURNING ordinal",
+            &[
+                &self.request.job,
+                &self.request.batch_id,
+                &identities.ordinals,
+                &identities.buckets,
+                &identities.keys,
+                &identities.versions,
+                &sha256,
+                &sizes,
+                &etags,
+                &landed,
+                &days,
+            ],
+        )?;
+        Ok(rows.iter().map(|row| ordinal(row.get(0))).collect())
+    }
+
+    /// Takes documents over from the batch's own replay parents, where those could not load them.
+    fn take_over(&mut self, documents: &[&LoadDocument]) -> Result<BTreeSet<u32>, Error> {
+        if self.request.parents.is_empty() || documents.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        // The documents are sorted, so the first of an identity is the member with the lowest ordinal.
+        let mut seen = BTreeSet::new();
+        let first: Vec<&LoadDocument> = documents
+            .iter()
+            .filter(|document| seen.insert((&document.bucket, &document.key, &document.version)))
+            .copied()
+            .collect();
+        let identities = Identities::of(&first);
+        let rows = self.transaction.query(
+            "WITH free AS (
+                 SELECT d.job, d.bucket, d.key, d.version, u.ordinal
+                 FROM sluicegate.document d
+                 JOIN unnest($3::int[], $4::text[], $5::text[], $6::text[]) u (ordinal, bucket, key, version)
+                   ON d.job = $1 AND d.bucket = u.bucket AND d.key = u.key AND d.version = u.version
+                 WHERE d.batch_id = ANY($7::text[])
+                   AND d.outcome IN ('rejected', 'conflict', 'missing', 'expired', 'abandoned')
+                 ORDER BY d.bucket, d.key, d.version FOR UPDATE OF d)
+             UPDATE sluicegate.document d SET batch_id = $2, ordinal = free.ordinal, outcome = 'claimed', reason = ''
+             FROM free WHERE d.job = free.job AND d.bucket = free.bucket AND d.key = free.key AND d.version = free.version
+             RETURNING d.ordinal",
+            &[
+                &self.request.job,
+                &self.request.batch_id,
+                &identities.ordinals,
+                &identities.buckets,
+                &identities.keys,
+                &identities.versions,
+                &self.request.parents,
+            ],
+        )?;
+        Ok(rows.iter().map(|row| ordinal(row.get(0))).collect())
+    }
+
+    /// Another batch owns these, or another member of this one.
+    fn again(
+        &mut self,
+        documents: &[&LoadDocument],
+        known: &mut BTreeMap<u32, Verdict>,
+    ) -> Result<(), Error> {
+        if documents.is_empty() {
+            return Ok(());
+        }
+        let identities = Identities::of(documents);
+        let rows = self.transaction.query(
+            "SELECT u.ordinal, d.batch_id::text
+             FROM unnest($2::int[], $3::text[], $4::text[], $5::text[]) u (ordinal, bucket, key, version)
+             JOIN sluicegate.document d
+               ON d.job = $1 AND d.bucket = u.bucket AND d.key = u.key AND d.version = u.version",
+            &[
+                &self.request.job,
+                &identities.ordinals,
+                &identities.buckets,
+                &identities.keys,
+                &identities.versions,
+            ],
+        )?;
+        for row in rows {
+            let document = &self.request.documents[ordinal(row.get(0)) as usize];
+            let reason = format!("batch {} has this document", row.get::<_, String>(1));
+            known.insert(document.ordinal, decided(document, DocumentOutcome::Again, reason));
+        }
+        Ok(())
+    }
+}

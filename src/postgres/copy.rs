@@ -1,0 +1,89 @@
+//! COPY in its text form. Every COPY is cut into pieces, each a statement of its own (see [`super::session`]).
+
+use std::io::Write;
+
+use postgres::{Error, Transaction};
+
+/// Bytes of one COPY statement.
+pub(super) const PIECE: usize = 4 << 20;
+/// Bytes that are handed to the connection at a time.
+const SLICE: usize = 128 << 10;
+
+/// Appends one value and the tab before it; empty is NULL.
+pub(super) fn push_value(line: &mut Vec<u8>, value: &str) {
+    if value.is_empty() {
+        line.extend_from_slice(b"\\N");
+        return;
+    }
+    let special = |byte: &u8| matches!(byte, b'\\' | b'\t' | b'\n' | b'\r');
+    if !value.as_bytes().iter().any(special) {
+        line.extend_from_slice(value.as_bytes());
+        return;
+    }
+    for &byte in value.as_bytes() {
+        match byte {
+            b'\\' => line.extend_from_slice(b"\\\\"),
+            b'\t' => line.extend_from_slice(b"\\t"),
+            b'\n' => line.extend_from_slice(b"\\n"),
+            b'\r' => line.extend_from_slice(b"\\r"),
+            other => line.push(other),
+        }
+    }
+}
+
+/// Lines on their way into one table.
+pub(super) struct Piece {
+    statement: String,
+    lines: Vec<u8>,
+}
+
+impl Piece {
+    pub(super) fn new(statement: String) -> Self {
+        Self { statement, lines: Vec::new() }
+    }
+
+    /// Appends a line.
+    pub(super) fn line<'v>(&mut self, values: impl IntoIterator<Item = &'v str>) {
+        for (index, value) in values.into_iter().enumerate() {
+            if index > 0 {
+                self.lines.push(b'\t');
+            }
+            push_value(&mut self.lines, value);
+        }
+        self.lines.push(b'\n');
+    }
+
+    /// Sends what there is, once it is a whole piece.
+    pub(super) fn send_if_whole(&mut self, transaction: &mut Transaction<'_>) -> Result<(), Error> {
+        if self.lines.len() < PIECE { Ok(()) } else { self.send(transaction) }
+    }
+
+    /// Sends what there is.
+    pub(super) fn send(&mut self, transaction: &mut Transaction<'_>) -> Result<(), Error> {
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        let mut writer = transaction.copy_in(self.statement.as_str())?;
+        for slice in self.lines.chunks(SLICE) {
+            // Why the server takes no more is what `finish` answers.
+            if writer.write_all(slice).is_err() {
+                break;
+            }
+        }
+        writer.finish()?;
+        self.lines.clear();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_escaped_and_empty_is_null() {
+        let mut piece = Piece::new(String::new());
+        piece.line(["a\\N", "", "x\ty", "é"]);
+        assert_eq!(String::from_utf8(piece.lines).unwrap(), "a\\\\N\t\\N\tx\\ty\té\n");
+    }
+}

@@ -1,0 +1,246 @@
+//! The crawl's rows in the ledger (§8): one transaction claims a window and adopts every batch that it shall cover. Every
+//! transition is a guarded UPDATE, and every time is the ledger's.
+
+use postgres::{Client, Transaction};
+use sluicegate_state::time::to_text;
+
+use crate::failure::{Failure, Outcome};
+use crate::ports::warehouse::{CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow};
+
+use super::error::failure;
+use super::ledger::time_text;
+use super::{bigint, count, parse_time};
+
+/// A crawl that has not ended.
+struct OpenCrawl {
+    crawl_id: String,
+    window_end: String,
+    owner: String,
+    lease_is_over: bool,
+    claimed_at: String,
+    attempts: u32,
+    batches: u64,
+}
+
+fn attempts(value: i64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+fn open_crawl(transaction: &mut Transaction<'_>, job: &str) -> Outcome<Option<OpenCrawl>> {
+    let sql = format!(
+        "SELECT crawl_id, {}, owner, lease_until <= sluicegate.clock(), {}, attempts, batches FROM sluicegate.crawl
+         WHERE job = $1 AND state IN ('claimed', 'running', 'failed') ORDER BY window_end LIMIT 1",
+        time_text("window_end"),
+        time_text("claimed_at"),
+    );
+    let row = transaction.query_opt(&sql, &[&job]).map_err(failure)?;
+    Ok(row.map(|row| OpenCrawl {
+        crawl_id: row.get(0),
+        window_end: row.get(1),
+        owner: row.get(2),
+        lease_is_over: row.get(3),
+        claimed_at: row.get(4),
+        attempts: attempts(row.get(5)),
+        batches: count(row.get(6)),
+    }))
+}
+
+pub(super) fn claim(client: &mut Client, request: &CrawlRequest<'_>) -> Outcome<Option<CrawlClaim>> {
+    let mut transaction = client.transaction().map_err(failure)?;
+    let claim = match open_crawl(&mut transaction, request.job)? {
+        Some(open) => take_over(&mut transaction, request, &open)?,
+        None => adopt(&mut transaction, request)?,
+    };
+    // Without a claim nothing stays: batches may have been adopted for a window that turned out to be closed.
+    if claim.is_some() {
+        transaction.commit().map_err(failure)?;
+    } else {
+        transaction.rollback().map_err(failure)?;
+    }
+    Ok(claim)
+}
+
+/// A guarded UPDATE: of two that want it, one gets it.
+fn take_over(
+    transaction: &mut Transaction<'_>,
+    request: &CrawlRequest<'_>,
+    open: &OpenCrawl,
+) -> Outcome<Option<CrawlClaim>> {
+    let ours = open.owner == request.owner;
+    let gone = !ours && !open.lease_is_over && (request.is_gone)(&open.owner);
+    if !ours && !open.lease_is_over && !gone {
+        return Ok(None);
+    }
+    // The lease is looked at again: its owner may have renewed it since.
+    let changed = transaction
+        .execute(
+            "UPDATE sluicegate.crawl SET owner = $3, lease_until = sluicegate.clock() + interval '60 seconds'
+             WHERE crawl_id = $1 AND owner = $2 AND state IN ('claimed', 'running', 'failed')
+               AND ($4 OR lease_until <= sluicegate.clock())",
+            &[&open.crawl_id, &open.owner, &request.owner, &(ours || gone)],
+        )
+        .map_err(failure)?;
+    if changed == 0 {
+        return Ok(None);
+    }
+    Ok(Some(CrawlClaim {
+        crawl_id: open.crawl_id.clone(),
+        window_end: parse_time(&open.window_end)?,
+        claimed_at: parse_time(&open.claimed_at)?,
+        attempts: open.attempts,
+        batches: open.batches,
+    }))
+}
+
+fn adopt(transaction: &mut Transaction<'_>, request: &CrawlRequest<'_>) -> Outcome<Option<CrawlClaim>> {
+    let window_end = to_text(request.window_end);
+    let crawl_id = format!("{}-{}", request.job, request.window_end.format("%Y%m%dT%H%M%S%.6fZ"));
+    // Whoever adopts first holds the rows; another one waits here, and then finds nothing.
+    let batches = transaction
+        .execute(
+            "UPDATE sluicegate.batch SET crawl_id = $3
+             WHERE job = $1 AND crawl_id IS NULL AND published_at <= $2::text::timestamptz",
+            &[&request.job, &window_end, &crawl_id],
+        )
+        .map_err(failure)?;
+    if batches == 0 {
+        return Ok(None);
+    }
+    let sql = format!(
+        "INSERT INTO sluicegate.crawl (crawl_id, job, window_end, early, state, owner, lease_until, batches, claimed_at)
+         VALUES ($1, $2, $3::text::timestamptz, $4, 'claimed', $5, sluicegate.clock() + interval '60 seconds', $6,
+                 sluicegate.clock())
+         ON CONFLICT DO NOTHING RETURNING {}",
+        time_text("claimed_at")
+    );
+    let inserted = transaction
+        .query_opt(
+            &sql,
+            &[&crawl_id, &request.job, &window_end, &request.early, &request.owner, &bigint(batches)],
+        )
+        .map_err(failure)?;
+    // That window's crawl was given up, or somebody closed it; what came too late waits for the next one.
+    let Some(row) = inserted else { return Ok(None) };
+    let claimed_at = parse_time(row.get(0))?;
+    Ok(Some(CrawlClaim { crawl_id, window_end: request.window_end, claimed_at, attempts: 0, batches }))
+}
+
+fn lost(crawl_id: &str) -> Failure {
+    Failure::transient(format!("the crawl {crawl_id} has another owner now"))
+}
+
+pub(super) fn attempt(client: &mut Client, crawl_id: &str, owner: &str) -> Outcome<u32> {
+    let mut transaction = client.transaction().map_err(failure)?;
+    let number = begin_attempt(&mut transaction, crawl_id, owner).map_err(failure)?;
+    let number = number.ok_or_else(|| lost(crawl_id))?;
+    transaction.commit().map_err(failure)?;
+    Ok(attempts(number))
+}
+
+pub(super) fn renew(client: &mut Client, crawl_id: &str, owner: &str) -> Outcome<()> {
+    let changed = client
+        .execute(
+            "UPDATE sluicegate.crawl SET lease_until = sluicegate.clock() + interval '60 seconds'
+             WHERE crawl_id = $1 AND owner = $2 AND state IN ('claimed', 'running', 'failed')",
+            &[&crawl_id, &owner],
+        )
+        .map_err(failure)?;
+    if changed == 0 { Err(lost(crawl_id)) } else { Ok(()) }
+}
+
+fn begin_attempt(
+    transaction: &mut Transaction<'_>,
+    crawl_id: &str,
+    owner: &str,
+) -> Result<Option<i64>, postgres::Error> {
+    let row = transaction.query_opt(
+        "UPDATE sluicegate.crawl SET state = 'running', attempts = attempts + 1,
+                lease_until = sluicegate.clock() + interval '60 seconds',
+                started_at = coalesce(started_at, sluicegate.clock())
+         WHERE crawl_id = $1 AND owner = $2 AND state IN ('claimed', 'running', 'failed') RETURNING attempts",
+        &[&crawl_id, &owner],
+    )?;
+    let Some(row) = row else { return Ok(None) };
+    let number: i64 = row.get(0);
+    transaction.execute(
+        "UPDATE sluicegate.crawl_attempt SET state = 'died', finished_at = sluicegate.clock()
+         WHERE crawl_id = $1 AND state = 'running'",
+        &[&crawl_id],
+    )?;
+    transaction.execute(
+        "INSERT INTO sluicegate.crawl_attempt (crawl_id, attempt, owner, state, started_at)
+         VALUES ($1, $2, $3, 'running', sluicegate.clock())",
+        &[&crawl_id, &number, &owner],
+    )?;
+    Ok(Some(number))
+}
+
+pub(super) fn finish(
+    client: &mut Client,
+    crawl_id: &str,
+    owner: &str,
+    attempt: u32,
+    end: &CrawlEnd,
+) -> Outcome<()> {
+    let (state, catalog_id, message) = match end {
+        CrawlEnd::Succeeded { catalog_id } => ("succeeded", catalog_id.as_deref(), None),
+        CrawlEnd::Failed { catalog_id, message } => ("failed", catalog_id.as_deref(), Some(message.as_str())),
+        CrawlEnd::GivenUp { message } => ("given_up", None, Some(message.as_str())),
+    };
+    let mut transaction = client.transaction().map_err(failure)?;
+    let changed = transaction
+        .execute(
+            "UPDATE sluicegate.crawl SET state = $3, message = $4,
+                    finished_at = CASE WHEN $3 <> 'failed' THEN sluicegate.clock() END
+             WHERE crawl_id = $1 AND owner = $2 AND state = 'running'",
+            &[&crawl_id, &owner, &state, &message],
+        )
+        .map_err(failure)?;
+    if changed == 0 {
+        return Err(lost(crawl_id));
+    }
+    transaction
+        .execute(
+            "UPDATE sluicegate.crawl_attempt SET state = $3, finished_at = sluicegate.clock(), message = $4,
+                    glue_crawl_id = $5
+             WHERE crawl_id = $1 AND attempt = $2",
+            &[&crawl_id, &i64::from(attempt), &state, &message, &catalog_id],
+        )
+        .map_err(failure)?;
+    if matches!(end, CrawlEnd::GivenUp { .. }) {
+        transaction
+            .execute("UPDATE sluicegate.batch SET crawl_id = NULL WHERE crawl_id = $1", &[&crawl_id])
+            .map_err(failure)?;
+    }
+    transaction.commit().map_err(failure)
+}
+
+/// Published batches with rows that no ended crawl covers.
+pub(super) fn awaiting(client: &mut Client, job: &str) -> Outcome<u64> {
+    let row = client
+        .query_one(
+            "SELECT (SELECT count(*) FROM sluicegate.batch
+                     WHERE job = $1 AND crawl_id IS NULL AND published_at IS NOT NULL)
+                  + (SELECT coalesce(sum(batches), 0) FROM sluicegate.crawl
+                     WHERE job = $1 AND state IN ('claimed', 'running', 'failed'))::bigint",
+            &[&job],
+        )
+        .map_err(failure)?;
+    Ok(count(row.get(0)))
+}
+
+pub(super) fn last(client: &mut Client, job: &str) -> Outcome<Option<CrawlRow>> {
+    let sql = format!(
+        "SELECT crawl_id, {}, state, {}, batches FROM sluicegate.crawl WHERE job = $1 ORDER BY window_end DESC LIMIT 1",
+        time_text("window_end"),
+        time_text("finished_at"),
+    );
+    let row = client.query_opt(&sql, &[&job]).map_err(failure)?;
+    Ok(row.map(|row| CrawlRow {
+        crawl_id: row.get(0),
+        window_end: row.get(1),
+        state: row.get(2),
+        finished_at: row.get(3),
+        batches: count(row.get(4)),
+    }))
+}

@@ -1,0 +1,66 @@
+//! The PostgreSQL warehouse (RDS): target tables and ledger in one database, one transaction a batch (§8 of the design).
+//!
+//! The order of locks in a load is the same everywhere: batch key, documents by identity, rows by key, tables in job
+//! order. Small batches are held in memory and copied straight into the target tables; larger ones, and those whose
+//! keys collide, go through temporary tables and are decided there.
+
+mod address;
+mod claim;
+mod collect;
+mod copy;
+mod crawl;
+mod decide;
+mod error;
+mod fleet;
+mod ledger;
+mod load;
+mod merge;
+mod migrate;
+mod recent;
+mod replace;
+mod session;
+mod sql;
+mod stage;
+mod story;
+mod target;
+mod tls;
+mod warehouse;
+
+pub use recent::Recent;
+pub use warehouse::PostgresWarehouse;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use sluicegate_state::Timestamp;
+
+use crate::failure::{Failure, Outcome};
+
+/// A time in whole seconds, as `landed_at` is kept.
+fn seconds_text(at: Timestamp) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+fn parse_time(text: &str) -> Outcome<Timestamp> {
+    DateTime::parse_from_rfc3339(text).map(|time| time.with_timezone(&Utc)).map_err(|error| {
+        Failure::permanent(format!("the ledger holds {text:?} where a time belongs: {error}"))
+    })
+}
+
+/// A count on its way into a `bigint`.
+fn bigint(count: u64) -> i64 {
+    i64::try_from(count).expect("no count of this program comes near 2^63")
+}
+
+/// An ordinal on its way into an `integer`.
+fn integer(ordinal: u32) -> i32 {
+    i32::try_from(ordinal).expect("a batch has far fewer than 2^31 members")
+}
+
+/// A count out of a `bigint` that the schema keeps from being negative.
+fn count(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+/// An ordinal out of an `integer`.
+fn ordinal(value: i32) -> u32 {
+    u32::try_from(value).unwrap_or(0)
+}

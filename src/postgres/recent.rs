@@ -1,0 +1,45 @@
+//! What the connections of one process remember about recent loads.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long a job's loads go through temporary tables at once after keys collided.
+const COLLISION_MEMORY: Duration = Duration::from_secs(300);
+
+#[derive(Default)]
+struct Memory {
+    collisions: HashMap<String, Instant>,
+    deadlocks: HashSet<String>,
+}
+
+/// What recent loads met. It outlives the connections, because a failed load closes its own; clones share it.
+#[derive(Clone, Default)]
+pub struct Recent(Arc<Mutex<Memory>>);
+
+impl Recent {
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        // These are hints: whatever a panic elsewhere left here is as good as any other.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn note_collision(&self, job: &str) {
+        self.memory().collisions.insert(job.to_owned(), Instant::now());
+    }
+
+    pub(super) fn collided(&self, job: &str) -> bool {
+        self.memory().collisions.get(job).is_some_and(|at| at.elapsed() < COLLISION_MEMORY)
+    }
+
+    pub(super) fn note_deadlock(&self, batch_id: &str) {
+        self.memory().deadlocks.insert(batch_id.to_owned());
+    }
+
+    pub(super) fn deadlocked(&self, batch_id: &str) -> bool {
+        self.memory().deadlocks.contains(batch_id)
+    }
+
+    pub(super) fn note_commit(&self, batch_id: &str) {
+        self.memory().deadlocks.remove(batch_id);
+    }
+}
