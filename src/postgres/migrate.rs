@@ -20,21 +20,26 @@ pub(super) fn lock_making_tables(transaction: &mut Transaction<'_>) -> Result<()
 
 /// Applies what is missing; a ledger that is made now gets `ledger_id`.
 pub(super) fn migrate(client: &mut Client, ledger_id: &str) -> Outcome<()> {
-    let mut transaction = client.transaction().map_err(failure)?;
     // A look without the lock: nearly always there is nothing to do.
-    if is_current(&mut transaction)? {
-        return transaction.commit().map_err(failure);
+    let mut look = client.transaction().map_err(failure)?;
+    if is_current(&mut look)? {
+        return look.commit().map_err(failure);
     }
+    look.rollback().map_err(failure)?;
+    // A transaction of its own: a session goes on believing what it once looked up in this one, such as that there is no
+    // schema, however long it then waits for the lock.
+    let mut transaction = client.transaction().map_err(failure)?;
     lock_making_tables(&mut transaction).map_err(failure)?;
     apply(&mut transaction, ledger_id)?;
     transaction.commit().map_err(failure)
 }
 
 fn version(transaction: &mut Transaction<'_>) -> Outcome<Option<i32>> {
-    let there: bool = transaction
-        .query_one("SELECT to_regclass('sluicegate.schema_version') IS NOT NULL", &[])
-        .map_err(failure)?
-        .get(0);
+    // Reading the catalog itself sees what was committed by now, and makes the session forget what it remembers of it;
+    // `to_regclass` may answer from memory.
+    let sql = "SELECT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+               WHERE n.nspname = 'sluicegate' AND c.relname = 'schema_version')";
+    let there: bool = transaction.query_one(sql, &[]).map_err(failure)?.get(0);
     if !there {
         return Ok(None);
     }
