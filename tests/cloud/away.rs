@@ -1,0 +1,34 @@
+//! Goal: PostgreSQL away for longer than the landing lives, and then the disk lost: a fresh process loads everything.
+
+use crate::checker::check;
+use crate::corpus::corpus;
+use crate::proxy::PostgresProxy;
+use crate::world::{World, below_prefix};
+
+#[test]
+fn with_the_landing_emptied_and_the_state_lost_a_fresh_process_loads_everything() {
+    let Some(world) = World::new() else { return };
+    let documents = below_prefix(corpus(71, 260));
+    world.upload(&documents);
+    let postgres = PostgresProxy::start(&world.database.url, 71, 0);
+    postgres.stop();
+    let machine = world.machine_at(&world.emulator.endpoint, &postgres.url(&world.database.url), 40);
+    let stuck = machine.run(&["drain", "--patience", "100ms", "--output", "json"]).exits(1);
+    assert!(stuck.json()["waiting"].to_string().contains("the warehouse"), "{stuck:#?}");
+    assert_eq!(world.messages(), 0, "everything is journaled and acknowledged");
+    assert!(world.archived().len() >= documents.len() / 40, "{:?}", world.archived());
+    assert_eq!(world.ask("SELECT count(*) FROM sluicegate.batch"), None);
+
+    world.empty_landing();
+    std::fs::remove_dir_all(machine.path("var")).unwrap();
+    postgres.go_on();
+    let summary = machine.drain(3);
+    let expected = check(&world, &documents);
+    assert_eq!(summary["rows"], expected.rows(), "{summary}");
+
+    // The disk lost once more, with nothing left to do.
+    std::fs::remove_dir_all(machine.path("var")).unwrap();
+    let again = machine.drain(0);
+    assert_eq!((&again["batches"], &again["rows"]), (&0.into(), &0.into()), "{again}");
+    check(&world, &documents);
+}
