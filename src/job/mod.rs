@@ -102,13 +102,6 @@ impl Job {
     pub fn expires_at(&self, landed_at: Timestamp) -> Option<Timestamp> {
         self.expires_after_hours.map(|hours| landed_at + chrono::TimeDelta::hours(i64::from(hours)))
     }
-
-    /// What the job asks for and this version cannot do yet, for people.
-    pub fn unsupported(&self) -> Option<String> {
-        match self.on_conflict {
-            OnConflict::Reject | OnConflict::Replace => None,
-        }
-    }
 }
 
 impl Definition {

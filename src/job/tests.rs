@@ -36,7 +36,6 @@ fn the_shipped_job_is_the_contract() {
         job.limits,
         BatchLimits { documents: 1000, bytes: 64 << 20, rows: 200_000, bytes_per_row: 64, seconds: 5 }
     );
-    assert_eq!(job.unsupported(), None);
     for key in ["a.txt", "deep/er/b c+%é.txt.gz"] {
         assert!(job.matches("local", key), "{key}");
     }
@@ -77,7 +76,6 @@ fn a_document_belongs_to_the_day_of_the_jobs_time_zone() {
 fn replace_is_understood_and_supported() {
     let job = parse(&SHIPPED.replace("on_conflict = \"reject\"", "on_conflict = \"replace\"")).unwrap();
     assert_eq!(job.on_conflict, OnConflict::Replace);
-    assert_eq!(job.unsupported(), None);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use crate::corpus::{Invoice, Random};
 use crate::support::{Ended, Project, files_under};
@@ -162,9 +163,11 @@ fn a_job_may_replace_what_is_known() {
     let project = Project::new();
     project.edit("jobs/invoices.toml", "on_conflict = \"reject\"", "on_conflict = \"replace\"");
     let mut invoice = Invoice::made_up(&mut Random::new(1), 1);
-    for (key, to) in [("first.txt", "First & Sons"), ("second.txt", "Second & Sons")] {
+    // The order is that of landing, in whole seconds; within one second it is nobody's.
+    for (key, to, age) in [("first.txt", "First & Sons", 90), ("second.txt", "Second & Sons", 60)] {
         invoice.to = to.to_owned();
-        project.land_settled(key, &invoice.text());
+        let landed = SystemTime::now() - Duration::from_secs(age);
+        project.land(key, invoice.text().as_bytes(), landed);
         assert_eq!(project.drain(0)["documents"]["loaded"], 1, "{key}");
         assert_eq!(project.ask::<String>("SELECT group_concat(to_party) FROM invoices").as_deref(), Some(to));
     }

@@ -43,15 +43,15 @@ const NO_ATHENA: &str =
 /// Refuses what the configuration asks for and this program cannot do, before anything is touched.
 pub(super) fn refuse_unsupported(config: &Config) -> Result<(), Stop> {
     for job in &config.jobs {
-        if let Some(message) = job.unsupported() {
-            return Err(Stop::usage(message));
-        }
         cloud::supports(&job.landing)?;
     }
     cloud::supports(&config.settings.archive)?;
     cloud::supports(&config.settings.curated)?;
     if let Some(queue) = &config.settings.inbox.queue {
         cloud::supports_queue(queue)?;
+    }
+    if matches!(config.settings.warehouse, WarehouseLocation::Postgres(_)) && !cfg!(feature = "postgres") {
+        return Err(warehouse::not_built_in());
     }
     if config.settings.inbox.sns_listen.is_some() {
         return Err(not_here("SLUICEGATE_SNS_LISTEN", NO_SNS));

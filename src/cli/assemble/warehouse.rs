@@ -13,6 +13,13 @@ use crate::sqlite::SqliteWarehouse;
 use super::super::exit::Stop;
 use super::super::session::fresh_id;
 
+/// What to say where PostgreSQL is asked for and was left out.
+pub(super) fn not_built_in() -> Stop {
+    Stop::usage(
+        "a PostgreSQL warehouse: this program was built without it; build it with the default features",
+    )
+}
+
 /// Opens a connection at each call.
 pub(super) fn opener(
     location: &WarehouseLocation,
@@ -56,7 +63,5 @@ fn postgres_opener(
     _incarnation: &str,
     _seam: Seam,
 ) -> Result<Box<OpenWarehouse>, Stop> {
-    Err(Stop::usage(
-        "a PostgreSQL warehouse: this program was built without it; build it with the default features",
-    ))
+    Err(not_built_in())
 }
