@@ -13,6 +13,8 @@ pub const CURATED_PUT: &str = "curated.put";
 pub const PUBLISHED_COMMIT: &str = "published.commit";
 /// Claims a window's crawl and adopts its batches.
 pub const CRAWL_CLAIM: &str = "crawl.claim";
+/// Records that an attempt at a crawl is about to start.
+pub const CRAWL_ATTEMPT: &str = "crawl.attempt";
 /// Asks the catalog for a crawl.
 pub const CRAWL_START: &str = "crawl.start";
 /// Records how a crawl ended.
@@ -21,13 +23,14 @@ pub const CRAWL_FINISH: &str = "crawl.finish";
 pub const INBOX_ACKNOWLEDGE: &str = "inbox.acknowledge";
 
 /// All names of this crate.
-pub const ALL: [&str; 9] = [
+pub const ALL: [&str; 10] = [
     ARCHIVE_PUT,
     LANDING_GET,
     WAREHOUSE_COMMIT,
     CURATED_PUT,
     PUBLISHED_COMMIT,
     CRAWL_CLAIM,
+    CRAWL_ATTEMPT,
     CRAWL_START,
     CRAWL_FINISH,
     INBOX_ACKNOWLEDGE,

@@ -137,7 +137,8 @@ impl Warehouse for PostgresWarehouse {
     }
 
     fn crawl_attempt(&mut self, crawl_id: &str, owner: &str) -> Outcome<u32> {
-        crawl::attempt(&mut self.session.client, crawl_id, owner)
+        let Self { session, seam, .. } = self;
+        seam.perform(effects::CRAWL_ATTEMPT, || crawl::attempt(&mut session.client, crawl_id, owner))
     }
 
     fn renew_crawl(&mut self, crawl_id: &str, owner: &str) -> Outcome<()> {

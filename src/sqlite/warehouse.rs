@@ -194,7 +194,9 @@ impl Warehouse for SqliteWarehouse {
     }
 
     fn crawl_attempt(&mut self, crawl_id: &str, owner: &str) -> Outcome<u32> {
-        crawl::attempt(&mut self.connection, crawl_id, owner, self.clock.now())
+        let now = self.clock.now();
+        let Self { connection, seam, .. } = self;
+        seam.perform(effects::CRAWL_ATTEMPT, || crawl::attempt(connection, crawl_id, owner, now))
     }
 
     fn renew_crawl(&mut self, crawl_id: &str, owner: &str) -> Outcome<()> {
