@@ -27,6 +27,9 @@ const S3_OPERATION: Duration = Duration::from_secs(90);
 /// A long poll takes up to 20 seconds by itself; the client must wait longer than the queue does.
 const SQS_ATTEMPT: Duration = Duration::from_secs(30);
 const SQS_OPERATION: Duration = Duration::from_secs(90);
+/// Glue and Athena answer at once; what they do takes longer, and is asked after.
+const CONTROL_ATTEMPT: Duration = Duration::from_secs(20);
+const CONTROL_OPERATION: Duration = Duration::from_secs(60);
 /// A body that stands still this long is given up and read on over another connection.
 const STALLED: Duration = Duration::from_secs(20);
 /// Tries of one request, where `AWS_MAX_ATTEMPTS` says nothing. The pipeline tries again on top of them, with longer
@@ -43,6 +46,8 @@ pub struct AwsClients {
     runtime: Arc<Runtime>,
     s3: aws_sdk_s3::Client,
     sqs: aws_sdk_sqs::Client,
+    glue: aws_sdk_glue::Client,
+    athena: aws_sdk_athena::Client,
 }
 
 impl AwsClients {
@@ -74,10 +79,15 @@ impl AwsClients {
         let sqs = aws_sdk_sqs::config::Builder::from(&config)
             .timeout_config(timeouts(SQS_ATTEMPT, SQS_ATTEMPT, SQS_OPERATION))
             .build();
+        let control = timeouts(CONTROL_ATTEMPT, CONTROL_ATTEMPT, CONTROL_OPERATION);
+        let glue = aws_sdk_glue::config::Builder::from(&config).timeout_config(control.clone()).build();
+        let athena = aws_sdk_athena::config::Builder::from(&config).timeout_config(control).build();
         Ok(Self {
             runtime: Arc::new(runtime),
             s3: aws_sdk_s3::Client::from_conf(s3),
             sqs: aws_sdk_sqs::Client::from_conf(sqs),
+            glue: aws_sdk_glue::Client::from_conf(glue),
+            athena: aws_sdk_athena::Client::from_conf(athena),
         })
     }
 
@@ -89,6 +99,16 @@ impl AwsClients {
     /// The SQS client, for what the ports have no word for.
     pub fn sqs(&self) -> &aws_sdk_sqs::Client {
         &self.sqs
+    }
+
+    /// The Glue client, for what the ports have no word for.
+    pub fn glue(&self) -> &aws_sdk_glue::Client {
+        &self.glue
+    }
+
+    /// The Athena client, for what the ports have no word for.
+    pub fn athena(&self) -> &aws_sdk_athena::Client {
+        &self.athena
     }
 
     /// Waits for `future` on a plain thread.

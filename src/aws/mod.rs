@@ -1,4 +1,4 @@
-//! The adapters over AWS: S3 as an object store, SQS as an inbox. The only place that knows the AWS SDK and tokio; the
+//! The adapters over AWS: S3 as an object store, SQS as an inbox, Glue as a catalog, Athena as a query engine. The only place that knows the AWS SDK and tokio; the
 //! pipeline calls from plain threads and blocks.
 
 mod client;
