@@ -17,6 +17,7 @@ pub mod pipeline;
 pub mod ports;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod query_text;
 pub mod schema;
 pub mod sqlite;
 pub mod transform;
