@@ -19,11 +19,13 @@ pub const CRAWL_ATTEMPT: &str = "crawl.attempt";
 pub const CRAWL_START: &str = "crawl.start";
 /// Records how a crawl ended.
 pub const CRAWL_FINISH: &str = "crawl.finish";
+/// Makes or changes a database, table, view or crawler in the catalog.
+pub const CATALOG_DEFINE: &str = "catalog.define";
 /// Acknowledges deliveries to the inbox (I1).
 pub const INBOX_ACKNOWLEDGE: &str = "inbox.acknowledge";
 
 /// All names of this crate.
-pub const ALL: [&str; 10] = [
+pub const ALL: [&str; 11] = [
     ARCHIVE_PUT,
     LANDING_GET,
     WAREHOUSE_COMMIT,
@@ -33,5 +35,6 @@ pub const ALL: [&str; 10] = [
     CRAWL_ATTEMPT,
     CRAWL_START,
     CRAWL_FINISH,
+    CATALOG_DEFINE,
     INBOX_ACKNOWLEDGE,
 ];

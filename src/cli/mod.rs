@@ -2,6 +2,7 @@
 
 mod args;
 mod assemble;
+mod catalog;
 mod check;
 mod completions;
 mod demo;
@@ -60,6 +61,7 @@ fn run(flags: &Flags) -> Result<Exit, Stop> {
         Command::Jobs(command) => jobs::jobs(flags, command),
         Command::Status => status::status(flags),
         Command::Query { sql } => query::query(flags, sql),
+        Command::Catalog { apply } => catalog::catalog(flags, *apply),
         Command::Check => check::check(flags),
         Command::Try { file, job } => try_file::try_file(flags, file, job.as_deref()),
         Command::Completions { shell } => completions::completions(*shell),

@@ -1,19 +1,20 @@
 //! The AWS adapters, where they are compiled in.
 
 #[cfg(feature = "aws")]
-pub(super) use with_aws::{landing, own_store, queue_inbox, supports, supports_queue};
+pub(super) use with_aws::{definitions, landing, own_store, queue_inbox, supports, supports_queue};
 #[cfg(not(feature = "aws"))]
-pub(super) use without_aws::{landing, own_store, queue_inbox, supports, supports_queue};
+pub(super) use without_aws::{definitions, landing, own_store, queue_inbox, supports, supports_queue};
 
 #[cfg(feature = "aws")]
 mod with_aws {
     use std::collections::BTreeMap;
     use std::sync::{Arc, OnceLock};
 
-    use crate::aws::{AwsClients, Mode, S3Store, SqsInbox, SqsOptions};
+    use crate::aws::{AwsClients, GlueDefinitions, Mode, S3Store, SqsInbox, SqsOptions, StatementPlace};
     use crate::cli::exit::Stop;
-    use crate::config::Location;
+    use crate::config::{Config, Location};
     use crate::job::Job;
+    use crate::ports::definitions::Definitions;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
 
@@ -68,6 +69,15 @@ mod with_aws {
         let mode = if watch { Mode::Watch } else { Mode::Drain };
         Ok(Box::new(SqsInbox::new(clients()?, queue, Arc::new(route), mode, SqsOptions::default())))
     }
+
+    /// The Glue Data Catalog; views are made in Athena.
+    pub(in crate::cli::assemble) fn definitions(config: &Config) -> Result<Box<dyn Definitions>, Stop> {
+        let place = StatementPlace {
+            workgroup: config.settings.athena_workgroup.clone(),
+            output: config.settings.athena_output.clone(),
+        };
+        Ok(Box::new(GlueDefinitions::new(clients()?, place)))
+    }
 }
 
 #[cfg(not(feature = "aws"))]
@@ -76,8 +86,9 @@ mod without_aws {
     use std::sync::Arc;
 
     use crate::cli::exit::Stop;
-    use crate::config::Location;
+    use crate::config::{Config, Location};
     use crate::job::Job;
+    use crate::ports::definitions::Definitions;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
 
@@ -110,5 +121,10 @@ mod without_aws {
         _watch: bool,
     ) -> Result<Box<dyn Inbox>, Stop> {
         Err(not_built_in(format!("the queue {queue}")))
+    }
+
+    pub(in crate::cli::assemble) fn definitions(config: &Config) -> Result<Box<dyn Definitions>, Stop> {
+        let database = config.settings.catalog_database.as_deref().unwrap_or_default();
+        Err(not_built_in(format!("the Glue database {database}")))
     }
 }

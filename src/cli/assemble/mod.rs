@@ -19,6 +19,7 @@ use crate::pipeline::handover::Handover;
 use crate::pipeline::tally::Tally;
 use crate::ports::catalog::Catalog;
 use crate::ports::clock::Clock;
+use crate::ports::definitions::Definitions;
 use crate::ports::inbox::Inbox;
 use crate::ports::object_store::ObjectStore;
 use crate::ports::query_engine::QueryEngine;
@@ -201,6 +202,11 @@ pub(super) fn catalogs(config: &Config, clock: &Arc<dyn Clock>) -> BTreeMap<Stri
         Box::new(EmbeddedCatalog::new(&curated, tables, clock.clone())) as Box<dyn Catalog>
     };
     config.jobs.iter().map(|job| (job.name.clone(), catalog(job))).collect()
+}
+
+/// The definitions of the Glue Data Catalog.
+pub(super) fn definitions(config: &Config) -> Result<Box<dyn Definitions>, Stop> {
+    cloud::definitions(config)
 }
 
 /// The query engine over all jobs.
