@@ -23,7 +23,11 @@ const SETS: &str = "--apply sets it; partitions that are there keep theirs until
 
 /// The differences of a table that is there, and what may be changed about it. A table with a difference that needs a
 /// person is left alone as a whole: it may be somebody else's.
-pub(super) fn table(thing: &str, wanted: &TableDefinition, found: &FoundTable) -> (Vec<Difference>, TableChange) {
+pub(super) fn table(
+    thing: &str,
+    wanted: &TableDefinition,
+    found: &FoundTable,
+) -> (Vec<Difference>, TableChange) {
     let found = &found.definition;
     if found.table_type.eq_ignore_ascii_case(VIRTUAL_VIEW) {
         let difference = Difference::new(thing, "type", EXTERNAL_TABLE, &found.table_type);
@@ -97,8 +101,8 @@ fn columns(
     let step = "a CSV object's columns are found by their position, and objects are never rewritten; a job with other \
                 columns needs other table names, or another curated prefix";
     for index in 0..wanted_columns.len().max(found_columns.len()) {
-        let [wanted, found] = [wanted_columns, found_columns]
-            .map(|of| of.get(index).map_or_else(String::new, column_in_words));
+        let [wanted, found] =
+            [wanted_columns, found_columns].map(|of| of.get(index).map_or_else(String::new, column_in_words));
         if wanted != found {
             let difference = Difference::new(thing, format!("column {}", index + 1), &wanted, &found);
             differences.push(difference.for_a_person(step));
@@ -109,7 +113,8 @@ fn columns(
     if only_missing && !differences.is_empty() {
         change.append_columns = wanted_columns[found_columns.len()..].to_vec();
         let appended = |difference: Difference| {
-            difference.changed_by_apply("--apply puts it behind the others; partitions follow with the next crawl")
+            difference
+                .changed_by_apply("--apply puts it behind the others; partitions follow with the next crawl")
         };
         return differences.into_iter().map(appended).collect();
     }

@@ -25,7 +25,9 @@ pub(super) fn crawler(
         "schedule",
         "",
         &found.schedule,
-        format!("sluicegate starts it when a window ends, and crawls of its own cost extra: aws glue stop-crawler-schedule --crawler-name {name}"),
+        format!(
+            "sluicegate starts it when a window ends, and crawls of its own cost extra: aws glue stop-crawler-schedule --crawler-name {name}"
+        ),
     );
     let policy = &found.schema_change_policy;
     let log = format!(
@@ -35,11 +37,13 @@ pub(super) fn crawler(
     if !only_makes_tables(found) {
         compare("UpdateBehavior", LOG, &policy.update_behavior, log);
         let (should, is) = (partitions(&wanted.configuration), partitions(&found.configuration));
-        let step = format!("aws glue update-crawler --name {name} --configuration '{}'", wanted.configuration);
+        let step =
+            format!("aws glue update-crawler --name {name} --configuration '{}'", wanted.configuration);
         compare("CrawlerOutput.Partitions.AddOrUpdateBehavior", &should, &is, step);
         // Left out means everything.
         let is = Some(&found.recrawl_policy.recrawl_behavior).filter(|is| !is.is_empty());
-        let step = format!("aws glue update-crawler --name {name} --recrawl-policy RecrawlBehavior={EVERYTHING}");
+        let step =
+            format!("aws glue update-crawler --name {name} --recrawl-policy RecrawlBehavior={EVERYTHING}");
         compare("RecrawlBehavior", EVERYTHING, is.map_or(EVERYTHING, String::as_str), step);
     }
     let (should, is) = (role_name(&wanted.role), role_name(&found.role));
@@ -72,9 +76,11 @@ fn targets(
     }
     let is_covered = |table: &&TableDefinition| {
         let database = &wanted.targets.catalog_targets[0].database_name;
-        let named = found.targets.catalog_targets.iter().any(|target| {
-            target.database_name == *database && target.tables.contains(&table.name)
-        });
+        let named = found
+            .targets
+            .catalog_targets
+            .iter()
+            .any(|target| target.database_name == *database && target.tables.contains(&table.name));
         let location = &table.storage_descriptor.location;
         let below = |place: &String| location.starts_with(&format!("{}/", place.trim_end_matches('/')));
         named || found.targets.s3_targets.iter().any(below)
@@ -97,7 +103,9 @@ fn covers_just(wanted: &CrawlerDefinition, found: &CrawlerDefinition) -> bool {
     let tables = |of: &CrawlerDefinition| {
         let targets = of.targets.catalog_targets.iter();
         let mut all: Vec<(String, String)> = targets
-            .flat_map(|target| target.tables.iter().map(|table| (target.database_name.clone(), table.clone())))
+            .flat_map(|target| {
+                target.tables.iter().map(|table| (target.database_name.clone(), table.clone()))
+            })
             .collect();
         all.sort();
         all

@@ -48,10 +48,12 @@ pub fn view_ddl(view: &View) -> String {
 /// for reading: nobody has to run them.
 pub fn embedded_ddl(schema: &Schema) -> Vec<String> {
     let of_table = |table: &crate::schema::Table| {
-        let columns: Vec<_> =
-            table.all_column_names().chain(["dt"]).map(|name| format!("    {} TEXT", in_quotes(name))).collect();
-        let raw =
-            format!("CREATE TABLE {} (\n{}\n)", in_quotes(&raw_name(&table.name)), columns.join(",\n"));
+        let columns: Vec<_> = table
+            .all_column_names()
+            .chain(["dt"])
+            .map(|name| format!("    {} TEXT", in_quotes(name)))
+            .collect();
+        let raw = format!("CREATE TABLE {} (\n{}\n)", in_quotes(&raw_name(&table.name)), columns.join(",\n"));
         let view = format!("CREATE VIEW {} AS\n{}", in_quotes(&table.name), view_select(schema, table));
         [raw, view]
     };

@@ -12,6 +12,8 @@ mod ddl;
 mod difference;
 mod plan;
 mod stored_view;
+#[cfg(test)]
+mod tests;
 mod wanted;
 
 pub use apply::{Applied, apply, look};

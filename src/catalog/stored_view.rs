@@ -42,7 +42,10 @@ pub(super) fn stored(view: &View, database: &str) -> TableDefinition {
         table_type: VIRTUAL_VIEW.to_owned(),
         parameters: parameters.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
         storage_descriptor: Storage { columns: view.columns.clone(), ..Storage::default() },
-        view_original_text: Some(format!("{OPENING}{}{CLOSING}", base64::encode(object.to_string().as_bytes()))),
+        view_original_text: Some(format!(
+            "{OPENING}{}{CLOSING}",
+            base64::encode(object.to_string().as_bytes())
+        )),
         view_expanded_text: Some("/* Presto View */".to_owned()),
         ..TableDefinition::default()
     }

@@ -43,8 +43,11 @@ fn embedded(flags: &Flags, config: &Config, applies: bool) -> Result<Exit, Stop>
     let jobs: Vec<(String, Vec<String>)> = config.jobs.iter().map(of_job).collect();
     match flags.output {
         Format::Json => {
-            let jobs = jobs.into_iter().map(|(job, ddl)| json!({ "job": job, "ddl": ddl, "differences": [] }));
-            print_json(&json!({ "engine": "embedded", "applied": applies, "jobs": jobs.collect::<Vec<_>>() }))?;
+            let jobs =
+                jobs.into_iter().map(|(job, ddl)| json!({ "job": job, "ddl": ddl, "differences": [] }));
+            print_json(
+                &json!({ "engine": "embedded", "applied": applies, "jobs": jobs.collect::<Vec<_>>() }),
+            )?;
         }
         Format::Table => {
             for (job, ddl) in jobs {
@@ -101,7 +104,8 @@ fn glue(flags: &Flags, config: &Config, database: &str, applies: bool) -> Result
         Format::Table => print(&reports.iter().map(text).collect::<String>())?,
         Format::Json => print_json(&json(&reports, database, applies))?,
     }
-    let failures: Vec<_> = reports.iter().filter_map(|report| report.applied.as_ref()?.failure.as_ref()).collect();
+    let failures: Vec<_> =
+        reports.iter().filter_map(|report| report.applied.as_ref()?.failure.as_ref()).collect();
     for failure in &failures {
         eprintln!("sluicegate: {failure}");
     }
@@ -153,7 +157,9 @@ fn text(report: &Report) -> String {
         out += &format!("-- job {}: for Athena, in the database {database}\n", report.job);
         out += &statements(&report.ddl());
         match crawler {
-            None => out += "-- The job names no crawler (SLUICEGATE_CRAWLER), so nothing registers partitions.\n",
+            None => {
+                out += "-- The job names no crawler (SLUICEGATE_CRAWLER), so nothing registers partitions.\n"
+            }
             Some(crawler) => {
                 let input = serde_json::to_string(crawler).unwrap_or_default();
                 out += &format!("-- The crawler, as glue:CreateCrawler takes it:\n-- {input}\n");
@@ -181,7 +187,8 @@ fn text(report: &Report) -> String {
 fn json(reports: &[Report], database: &str, applies: bool) -> Json {
     let words = |actions: &[Action]| actions.iter().map(ToString::to_string).collect::<Vec<_>>();
     let job = |report: &Report| {
-        let views = report.wanted.views.iter().map(|view| json!({ "Name": view.name, "Select": view.select }));
+        let views =
+            report.wanted.views.iter().map(|view| json!({ "Name": view.name, "Select": view.select }));
         let applied = report.applied.as_ref();
         json!({
             "job": report.job,

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use aws_sdk_glue::error::BuildError;
 use aws_sdk_glue::types::{
     CatalogTarget as GlueCatalogTarget, Column, Crawler, CrawlerTargets as GlueTargets, DeleteBehavior,
-    RecrawlBehavior, RecrawlPolicy as GlueRecrawl, ScheduleState, SchemaChangePolicy as GluePolicy, SerDeInfo,
-    StorageDescriptor, Table, TableInput, UpdateBehavior,
+    RecrawlBehavior, RecrawlPolicy as GlueRecrawl, ScheduleState, SchemaChangePolicy as GluePolicy,
+    SerDeInfo, StorageDescriptor, Table, TableInput, UpdateBehavior,
 };
 
 use crate::failure::{Failure, Outcome};

@@ -72,7 +72,8 @@ impl Definitions for GlueDefinitions {
     fn change_table(&mut self, database: &str, found: &FoundTable, change: &TableChange) -> Outcome<()> {
         let name = &found.definition.name;
         let doing = format!("{database}.{name} (glue:UpdateTable)");
-        let meanwhile = || Failure::transient(format!("{doing}: somebody else changed it meanwhile; try again"));
+        let meanwhile =
+            || Failure::transient(format!("{doing}: somebody else changed it meanwhile; try again"));
         // UpdateTable replaces the whole definition, so what is there now is sent back with the change in it.
         let table = self.get_table(database, name)?.ok_or_else(meanwhile)?;
         if convert::found_table(&table) != *found {
@@ -106,10 +107,8 @@ impl Definitions for GlueDefinitions {
     }
 
     fn make_crawler(&mut self, crawler: &CrawlerDefinition) -> Outcome<()> {
-        let doing = format!(
-            "{} (glue:CreateCrawler, and iam:PassRole for the role {})",
-            crawler.name, crawler.role
-        );
+        let doing =
+            format!("{} (glue:CreateCrawler, and iam:PassRole for the role {})", crawler.name, crawler.role);
         let request = self
             .clients
             .glue()

@@ -47,7 +47,9 @@ fn wait(clients: &AwsClients, id: &str) -> Outcome<()> {
             return end;
         }
         if begin.elapsed() > LONGEST {
-            return Err(Failure::transient(format!("the statement {id} is not at its end yet; look at Athena")));
+            return Err(Failure::transient(format!(
+                "the statement {id} is not at its end yet; look at Athena"
+            )));
         }
         clients.block_on(tokio::time::sleep(look));
         look = (look * 2).min(LONGEST_LOOK);
