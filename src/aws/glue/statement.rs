@@ -51,7 +51,7 @@ fn wait(clients: &AwsClients, id: &str) -> Outcome<()> {
                 "the statement {id} is not at its end yet; look at Athena"
             )));
         }
-        clients.block_on(tokio::time::sleep(look));
+        clients.block_on(async { tokio::time::sleep(look).await });
         look = (look * 2).min(LONGEST_LOOK);
     }
 }
