@@ -239,10 +239,7 @@ fn a_statement_in_the_words_of_the_engine_is_the_same() {
     assert!(!same_statement(stored, &ours.replace("c = d", "c = e")));
     assert!(!same_statement("SELECT 'a", "SELECT 'a"), "nobody knows what this is");
     for view in &views {
-        assert!(same_statement(
-            &view.select,
-            &view.select.replace('"', "").to_uppercase().replace("''", "''")
-        ));
+        assert!(same_statement(&view.select, &view.select.replace('"', "").to_uppercase()));
     }
     assert!(!same_statement(&views[0].select, &views[1].select));
 }

@@ -135,7 +135,8 @@ impl Report {
     }
 
     fn is_fine(&self) -> bool {
-        !self.differences().iter().any(Difference::matters)
+        let failed = self.applied.as_ref().is_some_and(|applied| applied.failure.is_some());
+        !failed && !self.differences().iter().any(Difference::matters)
     }
 
     fn ddl(&self) -> Vec<String> {
