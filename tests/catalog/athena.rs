@@ -42,7 +42,7 @@ impl Athena {
                 "StartQueryExecution" => {
                     seen.lock().unwrap().push(input.clone());
                     let mut order = match mood {
-                        Mood::Keeps | Mood::Forgets => vec!["QUEUED", "RUNNING", "QUEUED", "SUCCEEDED"],
+                        Mood::Keeps | Mood::Forgets => vec!["RUNNING", "QUEUED", "SUCCEEDED"],
                         Mood::Fails => vec!["FAILED"],
                         Mood::Cancels => vec!["RUNNING", "CANCELLED"],
                     };
