@@ -58,6 +58,9 @@ fn fixed(thing: &str, wanted: &TableDefinition, found: &TableDefinition) -> Vec<
             differences.push(Difference::new(thing, property, wanted, found).for_a_person(&again));
         }
     };
+    // Athena reads no table without a type.
+    let kind = &found.table_type;
+    compare("type", EXTERNAL_TABLE, kind, kind.eq_ignore_ascii_case(EXTERNAL_TABLE));
     let slashless = |place: &Storage| place.location.trim_end_matches('/').to_owned();
     compare("location", &should.location, &is.location, slashless(should) == slashless(is));
     compare("input format", INPUT_FORMAT, &is.input_format, is.input_format == INPUT_FORMAT);

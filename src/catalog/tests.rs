@@ -323,6 +323,7 @@ fn every_difference_of_a_table_is_named() {
         "org.apache.hadoop.hive.ql.io.IgnoreKeyTextOutputFormat"
             .clone_into(&mut table.storage_descriptor.output_format);
     });
+    tell("no type", |table| table.table_type.clear());
     tell("a view of this name", |table| VIRTUAL_VIEW.clone_into(&mut table.table_type));
     insta::assert_snapshot!(all.join("\n\n"));
 }
