@@ -22,8 +22,11 @@ pub const CRAWL_FINISH: &str = "crawl.finish";
 /// Acknowledges deliveries to the inbox (I1).
 pub const INBOX_ACKNOWLEDGE: &str = "inbox.acknowledge";
 
+/// Confirms a subscription of the endpoint for SNS.
+pub const SUBSCRIPTION_CONFIRM: &str = "subscription.confirm";
+
 /// All names of this crate.
-pub const ALL: [&str; 10] = [
+pub const ALL: [&str; 11] = [
     ARCHIVE_PUT,
     LANDING_GET,
     WAREHOUSE_COMMIT,
@@ -34,4 +37,5 @@ pub const ALL: [&str; 10] = [
     CRAWL_START,
     CRAWL_FINISH,
     INBOX_ACKNOWLEDGE,
+    SUBSCRIPTION_CONFIRM,
 ];

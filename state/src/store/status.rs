@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::Store;
 use super::rows::{count, integer, optional_time, time};
 use crate::Timestamp;
-use crate::model::{Backlog, Command, CounterTotal, JournalTotals};
+use crate::model::{Backlog, Command, CounterTotal, JournalTotals, RefusalTotal};
 use crate::{BatchState, StateError, effects, time::Stored};
 
 pub(super) const PENDING_SUMMARY: &str = "
@@ -47,6 +47,21 @@ impl Store {
     pub fn counters(&self) -> Result<Vec<CounterTotal>, StateError> {
         let mut statement = self.connection.prepare_cached("SELECT * FROM counter ORDER BY name, job")?;
         let rows = statement.query_map([], counter_total)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// What inboxes refused, by inbox and reason.
+    pub fn refusals(&self) -> Result<Vec<RefusalTotal>, StateError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT * FROM refusal ORDER BY source, reason")?;
+        let rows = statement.query_map([], |row| {
+            Ok(RefusalTotal {
+                source: row.get("source")?,
+                reason: row.get("reason")?,
+                count: count(row, "count")?,
+                last_at: time(row, "last_at")?,
+            })
+        })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
