@@ -30,7 +30,7 @@ use crate::failure::{Failure, Outcome};
 
 /// A body. SNS takes messages of 256 KiB; in the envelope each character of one may be escaped, with three bytes for one
 /// at most for any text that an S3 event has in it.
-pub(super) const BODY_BYTES: u64 = 1 << 20;
+const BODY_BYTES: u64 = 1 << 20;
 /// Of a body that is too large so much is read and thrown away, so that its sender gets to read the answer.
 const DISCARD_BYTES: u64 = 4 << 20;
 /// How long a body may take to arrive.

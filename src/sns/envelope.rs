@@ -42,7 +42,9 @@ pub(super) enum Kind {
 impl Envelope {
     /// Reads the body of a request.
     pub(super) fn read(body: &[u8]) -> Result<Self, Refusal> {
-        serde_json::from_slice(body).map_err(|error| match error.classify() {
+        // A JSON reader skips what it does not need; bytes that are no text would pass there.
+        let body = std::str::from_utf8(body).map_err(|error| Refusal::NotJson(error.to_string()))?;
+        serde_json::from_str(body).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => Refusal::NotSns(error.to_string()),
             _ => Refusal::NotJson(error.to_string()),
         })
@@ -142,6 +144,10 @@ mod tests {
         let other = notification().to_string().replace("Notification", "Surprise");
         let number = notification().to_string().replace("\"s\"", "1");
         let twice = notification().to_string().replacen('{', "{\"TopicArn\": \"other\",", 1);
+        let mut no_text = notification().to_string().replace("\"v\"", "\"?\"").into_bytes();
+        let place = no_text.iter().position(|byte| *byte == b'?').unwrap();
+        no_text[place] = 0xff;
+        assert!(matches!(Envelope::read(&no_text), Err(Refusal::NotJson(_))));
         for body in [raw, "[]", "{}", "null", "1", &other, &number, &twice] {
             assert!(matches!(refused(body), Refusal::NotSns(_)), "{body}");
         }
