@@ -21,7 +21,7 @@ mod with_aws {
     use crate::pipeline::context::Context;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
-    use crate::sns::{SnsInbox, SnsParts};
+    use crate::sns::{Route, SnsInbox, SnsParts};
 
     /// The clients are made when something first needs them: credentials and regions are looked up only then.
     fn clients() -> Result<AwsClients, Stop> {
@@ -87,7 +87,7 @@ mod with_aws {
     }
 
     /// Finds the job of an object in a bucket.
-    fn route(jobs: &BTreeMap<String, Arc<Job>>) -> Arc<dyn Fn(&str, &str) -> Option<String> + Send + Sync> {
+    fn route(jobs: &BTreeMap<String, Arc<Job>>) -> Route {
         let in_buckets = jobs.values().filter(|job| matches!(job.landing, Location::S3 { .. }));
         let jobs: Vec<Arc<Job>> = in_buckets.cloned().collect();
         Arc::new(move |bucket, key| {
