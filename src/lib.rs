@@ -20,6 +20,8 @@ pub mod ports;
 pub mod postgres;
 pub mod query_text;
 pub mod schema;
+#[cfg(feature = "aws")]
+pub mod sns;
 pub mod sqlite;
 pub mod transform;
 mod wording;
