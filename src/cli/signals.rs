@@ -98,6 +98,6 @@ pub(super) fn interrupt_on_signal(interrupt: &Interrupt) -> Result<(), Stop> {
 }
 
 fn leave_unstopped() -> ! {
-    eprintln!("sluicegate: stopped without an answer from Athena, which may go on with the query");
+    eprintln!("sluicegate: stopped at once; Athena may go on with the query");
     std::process::exit(i32::from(Exit::Failed.code()));
 }
