@@ -25,8 +25,11 @@ pub fn mentions(sql: &str, table: &str) -> bool {
     names_in(sql, &tokens(sql).unwrap_or_default()).contains(table)
 }
 
+/// All names, without those that the statement gives: what stands behind AS is new, and no table.
 fn names_in(sql: &str, tokens: &[Token]) -> BTreeSet<String> {
-    tokens.iter().filter_map(|token| token.name(sql)).collect()
+    let given = |index: usize| index > 0 && tokens[index - 1].is_word(sql, "as");
+    let names = tokens.iter().enumerate().filter(|(index, _)| !given(*index));
+    names.filter_map(|(_, token)| token.name(sql)).collect()
 }
 
 /// A statement with the views in front of it.

@@ -162,6 +162,9 @@ fn a_mention_is_a_name_and_no_text() {
     assert!(mentions("SELECT 1 FROM\"orders\"", "orders"));
     assert!(!mentions("SELECT 'orders' FROM orders_csv -- orders", "orders"));
     assert!(!mentions("SELECT 'orders", "orders"));
+    // A name that the statement gives.
+    assert!(!mentions("SELECT count(*) AS orders FROM lines AS \"orders\"", "orders"));
+    assert!(mentions("SELECT count(*) AS orders FROM orders", "orders"));
 }
 
 mod arbitrary {

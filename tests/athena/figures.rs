@@ -67,7 +67,8 @@ fn the_named_queries_give_the_same_figures_everywhere() {
     project.land_all(&corpus(18, 200));
     // The corpus holds documents that are turned away.
     project.drain(3);
-    let waiting = "await a crawl; the answer holds them, except on a date that the catalog does not know before it";
+    let waiting =
+        "await a crawl; the answer holds them, except on a date that the catalog does not know before it";
     project.run(&["query", "SELECT count(*) FROM invoices"]).exits(0).tells(waiting);
     let query = |project: &Project, name: &str| figures(project, &["query", "--named", name]);
     let athena = QUERIES.map(|name| query(&project, name));
