@@ -17,3 +17,4 @@ mod large;
 mod printing;
 mod processes;
 mod trouble;
+mod two_jobs;
