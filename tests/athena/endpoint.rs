@@ -120,7 +120,7 @@ impl Endpoint {
         let options = AthenaOptions {
             workgroup: Some("finance".to_owned()),
             database: Some("books".to_owned()),
-            output: Some("s3://results/here/".to_owned()),
+            output: Some("s3://results/here".to_owned()),
         };
         AthenaQueryEngine::new(clients(&self.server.endpoint), options, vec![schema()], interrupt)
     }

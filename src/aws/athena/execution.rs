@@ -54,6 +54,8 @@ impl<'a> Execution<'a> {
         let output = options
             .output
             .as_ref()
+            // A folder, and said as one: what stands in for Athena may put the name of the result right behind it.
+            .map(|output| format!("{}/", output.trim_end_matches('/')))
             .map(|output| ResultConfiguration::builder().output_location(output).build());
         let request = engine
             .clients

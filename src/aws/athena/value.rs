@@ -9,7 +9,8 @@ pub(super) fn value(text: Option<&str>, kind: &str, scale: i32) -> Value {
     let kind = kind.to_ascii_lowercase();
     let (name, arguments) = kind.split_once('(').unwrap_or((&kind, ""));
     match name.trim() {
-        "tinyint" | "smallint" | "int" | "integer" | "bigint" => whole(text),
+        // `hugeint` is what a stand-in's sum of whole numbers is; in Athena it is `bigint`.
+        "tinyint" | "smallint" | "int" | "integer" | "bigint" | "hugeint" => whole(text),
         "decimal" => {
             // `decimal(38,2)` says it in the name, `decimal` beside it.
             let named = arguments.trim_end_matches(')').split(',').nth(1);
@@ -58,6 +59,7 @@ mod tests {
                 0,
                 decimal("170141183460469231731687303715884105727"),
             ),
+            (Some("7"), "hugeint", 0, Value::Integer(7)),
             (Some("7"), "varchar", 0, text("7")),
             (Some("5430.00"), "decimal", 2, decimal("5430.00")),
             (Some("5430"), "decimal", 2, decimal("5430.00")),
