@@ -29,8 +29,23 @@ pub struct Settings {
     pub athena_workgroup: Option<String>,
     /// Where Athena writes results.
     pub athena_output: Option<String>,
+    /// Whom to tell of what cannot wait.
+    pub alert: AlertSettings,
     /// Depth and concurrency.
     pub pipeline: PipelineSettings,
+}
+
+/// Whom to tell of what cannot wait; with nothing set, `status` alone tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertSettings {
+    /// The ARN of an SNS topic.
+    pub topic: Option<String>,
+    /// A command line.
+    pub command: Option<String>,
+    /// A file to append to.
+    pub file: Option<PathBuf>,
+    /// How long before its expiry a document that is not archived is told of.
+    pub hours_before: u32,
 }
 
 /// How notifications arrive. With none of them set, a landing folder is scanned.
@@ -73,6 +88,8 @@ struct SettingsFile {
     #[serde(default)]
     athena: AthenaTable,
     #[serde(default)]
+    alert: AlertTable,
+    #[serde(default)]
     pipeline: PipelineTable,
 }
 
@@ -95,6 +112,21 @@ struct CatalogTable {
 struct AthenaTable {
     workgroup: String,
     output: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AlertTable {
+    topic: Option<Spanned<String>>,
+    command: String,
+    file: String,
+    hours_before: Spanned<u32>,
+}
+
+impl Default for AlertTable {
+    fn default() -> Self {
+        Self { topic: None, command: String::new(), file: String::new(), hours_before: Spanned::new(0..0, 6) }
+    }
 }
 
 #[derive(Deserialize)]
@@ -128,10 +160,31 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<(Settings, Spanned<String
         catalog_database: some(read.catalog.database),
         athena_workgroup: some(read.athena.workgroup),
         athena_output: output.map(Spanned::into_inner),
+        alert: alert(&source, read.alert)?,
         pipeline: pipeline(&source, &read.pipeline)?,
     };
     filled(&source, &read.jobs, "the path of a folder of job files, beside this file")?;
     Ok((settings, read.jobs))
+}
+
+fn alert(source: &Source<'_>, table: AlertTable) -> Result<AlertSettings, ConfigError> {
+    let topic = table.topic.filter(|topic| !topic.get_ref().is_empty());
+    if let Some(topic) = &topic {
+        drop(source.read(topic, TopicArn::parse)?);
+    }
+    let hours_before = match *table.hours_before.get_ref() {
+        hours @ 1..=720 => hours,
+        hours => {
+            let problem = format!("{hours} is out of range; allowed: 1 to 720");
+            return Err(source.key_error(table.hours_before.span().start, &problem));
+        }
+    };
+    Ok(AlertSettings {
+        topic: topic.map(Spanned::into_inner),
+        command: some(table.command),
+        file: some(table.file).map(PathBuf::from),
+        hours_before,
+    })
 }
 
 /// An endpoint for SNS takes its topic from here and nowhere else: whoever may name the topic could send anything.

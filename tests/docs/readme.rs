@@ -120,6 +120,7 @@ fn the_table_of_variables_can_be_read() {
     };
     assert_eq!(names(&[]), BTreeSet::new());
     let aws = [
+        "SLUICEGATE_ALERT_TOPIC",
         "SLUICEGATE_ARCHIVE",
         "SLUICEGATE_CURATED",
         "SLUICEGATE_LANDING",

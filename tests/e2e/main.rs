@@ -6,6 +6,7 @@ mod corpus;
 mod oracle;
 mod support;
 
+mod alerts;
 mod arriving;
 mod bulk;
 mod canaries;

@@ -2,11 +2,13 @@
 
 #[cfg(feature = "aws")]
 pub(super) use with_aws::{
-    landing, own_store, queue_inbox, sns_inbox, supports, supports_queue, supports_sns,
+    landing, own_store, queue_inbox, sns_inbox, supports, supports_queue, supports_sns, supports_topic,
+    topic_alarm,
 };
 #[cfg(not(feature = "aws"))]
 pub(super) use without_aws::{
-    landing, own_store, queue_inbox, sns_inbox, supports, supports_queue, supports_sns,
+    landing, own_store, queue_inbox, sns_inbox, supports, supports_queue, supports_sns, supports_topic,
+    topic_alarm,
 };
 
 #[cfg(feature = "aws")]
@@ -14,11 +16,12 @@ mod with_aws {
     use std::collections::BTreeMap;
     use std::sync::{Arc, OnceLock};
 
-    use crate::aws::{AwsClients, Mode, S3Store, SqsInbox, SqsOptions};
+    use crate::aws::{AwsClients, Mode, S3Store, SnsAlarm, SqsInbox, SqsOptions};
     use crate::cli::exit::Stop;
     use crate::config::{Location, TopicArn};
     use crate::job::Job;
     use crate::pipeline::context::Context;
+    use crate::ports::alarm::Alarm;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
     use crate::sns::{Route, SnsInbox, SnsParts};
@@ -38,6 +41,10 @@ mod with_aws {
     }
 
     pub(in crate::cli::assemble) fn supports_queue(_queue: &str) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    pub(in crate::cli::assemble) fn supports_topic(_topic: &str) -> Result<(), Stop> {
         Ok(())
     }
 
@@ -62,6 +69,10 @@ mod with_aws {
     pub(in crate::cli::assemble) fn own_store(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
         let (bucket, prefix) = bucket_of(location);
         Ok(Arc::new(S3Store::under(clients()?, bucket, prefix)))
+    }
+
+    pub(in crate::cli::assemble) fn topic_alarm(topic: &str) -> Result<Box<dyn Alarm>, Stop> {
+        Ok(Box::new(SnsAlarm::new(clients()?, topic)))
     }
 
     /// One queue for all jobs whose documents land in buckets.
@@ -105,6 +116,7 @@ mod without_aws {
     use crate::config::Location;
     use crate::job::Job;
     use crate::pipeline::context::Context;
+    use crate::ports::alarm::Alarm;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
 
@@ -121,6 +133,10 @@ mod without_aws {
 
     pub(in crate::cli::assemble) fn supports_queue(queue: &str) -> Result<(), Stop> {
         Err(not_built_in(format!("the queue {queue}")))
+    }
+
+    pub(in crate::cli::assemble) fn supports_topic(topic: &str) -> Result<(), Stop> {
+        Err(not_built_in(format!("the topic {topic}")))
     }
 
     pub(in crate::cli::assemble) fn supports_sns(address: &str) -> Result<(), Stop> {
@@ -141,6 +157,10 @@ mod without_aws {
 
     pub(in crate::cli::assemble) fn own_store(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
         Err(not_built_in(location))
+    }
+
+    pub(in crate::cli::assemble) fn topic_alarm(topic: &str) -> Result<Box<dyn Alarm>, Stop> {
+        Err(not_built_in(format!("the topic {topic}")))
     }
 
     pub(in crate::cli::assemble) fn queue_inbox(

@@ -135,7 +135,11 @@ pub(super) fn batch_by_id(connection: &Connection, batch_id: &str) -> Result<Opt
     Ok(connection.prepare_cached(&sql)?.query_row([batch_id], batch).optional()?)
 }
 
-fn select(connection: &Connection, tail: &str, parameters: &[&dyn ToSql]) -> Result<Vec<Batch>, StateError> {
+pub(super) fn select(
+    connection: &Connection,
+    tail: &str,
+    parameters: &[&dyn ToSql],
+) -> Result<Vec<Batch>, StateError> {
     let mut statement = connection.prepare_cached(&format!("{SELECT} {tail}"))?;
     let rows = statement.query_map(parameters, batch)?;
     Ok(rows.collect::<Result<_, _>>()?)
