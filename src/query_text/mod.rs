@@ -12,5 +12,6 @@ mod tokens;
 mod view;
 
 pub use compare::same_statement;
-pub use statement::{NotReading, ONLY_READING, mentions, with_views};
+pub use statement::{NotReading, ONLY_READING, Statement, mentions, with_views};
+pub(crate) use tokens::{Token, tokens};
 pub use view::{raw_name, view_select};

@@ -25,18 +25,56 @@ pub fn mentions(sql: &str, table: &str) -> bool {
     names_in(sql, &tokens(sql).unwrap_or_default()).contains(table)
 }
 
+/// All names, without those that the statement gives: what stands behind AS is new, and no table.
 fn names_in(sql: &str, tokens: &[Token]) -> BTreeSet<String> {
-    tokens.iter().filter_map(|token| token.name(sql)).collect()
+    let given = |index: usize| index > 0 && tokens[index - 1].is_word(sql, "as");
+    let names = tokens.iter().enumerate().filter(|(index, _)| !given(*index));
+    names.filter_map(|(_, token)| token.name(sql)).collect()
+}
+
+/// A statement with the views in front of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// The whole text, for the engine.
+    pub text: String,
+    /// The line, from 1, and the column, from 1, where something was put in, and how many characters.
+    inserted: Option<(usize, usize, usize)>,
+}
+
+impl Statement {
+    /// An engine's message, whose `line 3:7` mean the text, with the places in the user's own words.
+    pub fn in_users_places(&self, message: &str) -> String {
+        let Some((line, column, length)) = self.inserted else { return message.to_owned() };
+        let mut pieces = message.split("line ");
+        let mut shown = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            shown.push_str("line ");
+            match place(piece) {
+                Some((at_line, at, rest)) if at_line == line && at >= column + length => {
+                    shown.push_str(&format!("{at_line}:{}{rest}", at - length));
+                }
+                _ => shown.push_str(piece),
+            }
+        }
+        shown
+    }
+}
+
+/// `3:7: what is wrong`, taken apart.
+fn place(text: &str) -> Option<(usize, usize, &str)> {
+    let (line, rest) = text.split_once(':')?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    Some((line.parse().ok()?, rest[..digits].parse().ok()?, &rest[digits..]))
 }
 
 /// The statement with a common table expression in front for each view that it mentions, merged with a WITH of its own; a
 /// semicolon at its end is dropped. A common table expression of the user's shadows the view of its name.
 ///
-/// What is put in front is on the first line of the result, so that every other line keeps its number.
+/// What is put in front has no line of its own, so that every line keeps its number.
 ///
 /// # Errors
 /// The text is not one statement, or none that only reads.
-pub fn with_views(schemas: &[Schema], sql: &str) -> Result<String, NotReading> {
+pub fn with_views(schemas: &[Schema], sql: &str) -> Result<Statement, NotReading> {
     let all = tokens(sql).map_err(NotReading::because)?;
     let (tokens, end) = one_statement(sql, &all)?;
     let parts = Parts::of(sql, tokens)?;
@@ -52,13 +90,15 @@ pub fn with_views(schemas: &[Schema], sql: &str) -> Result<String, NotReading> {
         .collect();
     let text = &sql[..end];
     if views.is_empty() {
-        return Ok(text.to_owned());
+        return Ok(Statement { text: text.to_owned(), inserted: None });
     }
     let (before, after) = text.split_at(parts.insert_at);
-    Ok(match parts.has_with {
-        true => format!("{before} {},{after}", views.join(", ")),
-        false => format!("{before}WITH {} {after}", views.join(", ")),
-    })
+    let views = views.join(", ");
+    let inserted = if parts.has_with { format!(" {views},") } else { format!("WITH {views} ") };
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let place = (line, column, inserted.chars().count());
+    Ok(Statement { text: format!("{before}{inserted}{after}"), inserted: Some(place) })
 }
 
 /// The tokens without a semicolon at the end, and where they end in the text.

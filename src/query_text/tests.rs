@@ -7,7 +7,7 @@ use crate::schema::{ColumnType, Schema};
 
 fn with(sql: &str) -> String {
     // The views' own text is shown by other tests.
-    with_views(&[schema()], sql).unwrap().replace(&select("orders"), "O").replace(&select("lines"), "L")
+    with_views(&[schema()], sql).unwrap().text.replace(&select("orders"), "O").replace(&select("lines"), "L")
 }
 
 fn select(name: &str) -> String {
@@ -104,11 +104,29 @@ fn a_name_of_the_users_shadows_ours() {
     );
 }
 
+/// Where the engine finds the word `slip` in what it was given, and what the user is told.
+fn told(sql: &str) -> (String, String) {
+    let statement = with_views(&[schema()], sql).unwrap();
+    let before = &statement.text[..statement.text.find("slip").unwrap()];
+    let column = before.rsplit('\n').next().unwrap().chars().count() + 1;
+    let place = format!("line {}:{column}: no slip", before.matches('\n').count() + 1);
+    let shown = statement.in_users_places(&place);
+    (place, shown)
+}
+
 #[test]
-fn every_line_but_the_first_keeps_its_number() {
-    let sql = "SELECT shop\nFROM orders\nWHERE";
-    let lines: Vec<_> = with(sql).lines().map(str::to_owned).collect();
-    assert_eq!(lines[1..], ["FROM orders", "WHERE"]);
+fn places_in_messages_are_those_of_the_users_words() {
+    assert_eq!(told("SELECT slip FROM orders").1, "line 1:8: no slip");
+    assert_eq!(told("-- é\nSELECT slip FROM orders").1, "line 2:8: no slip");
+    assert_eq!(told("/* é */ WITH x AS (SELECT slip FROM orders) TABLE x").1, "line 1:27: no slip");
+    let (sent, shown) = told("SELECT 1\nFROM orders WHERE slip");
+    assert_eq!((sent.as_str(), shown.as_str()), ("line 2:19: no slip", "line 2:19: no slip"));
+    let (sent, shown) = told("SELECT slip");
+    assert_eq!(sent, shown);
+    let statement = with_views(&[schema()], "SELECT * FROM orders").unwrap();
+    for other in ["the headline is", "line 1:8", "a line 99999999999999999999:1 line x:y", "line "] {
+        assert_eq!(statement.in_users_places(other), other);
+    }
 }
 
 #[test]
@@ -144,6 +162,9 @@ fn a_mention_is_a_name_and_no_text() {
     assert!(mentions("SELECT 1 FROM\"orders\"", "orders"));
     assert!(!mentions("SELECT 'orders' FROM orders_csv -- orders", "orders"));
     assert!(!mentions("SELECT 'orders", "orders"));
+    // A name that the statement gives.
+    assert!(!mentions("SELECT count(*) AS orders FROM lines AS \"orders\"", "orders"));
+    assert!(mentions("SELECT count(*) AS orders FROM orders", "orders"));
 }
 
 mod arbitrary {
@@ -156,7 +177,7 @@ mod arbitrary {
         fn any_text_is_refused_or_taken_with_all_that_it_needs(sql in r#"(WITH |SELECT |orders|é|'|"|`|\(|\)|,|;|--|/\*|\*/|\n| |AS |x|1){0,30}"#) {
             // What came out has all that it needs in front, so nothing more is put there.
             if let Ok(statement) = with_views(&[schema()], &sql) {
-                prop_assert_eq!(with_views(&[schema()], &statement), Ok(statement));
+                prop_assert_eq!(with_views(&[schema()], &statement.text).map(|again| again.text), Ok(statement.text));
             }
         }
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// What a piece of a statement is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A keyword or a bare name, or a number: letters, digits and underscores.
     Word,
     /// A name in double quotes or backquotes.
@@ -17,28 +17,28 @@ pub(super) enum Kind {
 
 /// One piece of a statement that is neither blank nor comment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Token {
-    pub(super) kind: Kind,
+pub(crate) struct Token {
+    pub(crate) kind: Kind,
     /// Its bytes in the statement, quotes included.
-    pub(super) span: Range<usize>,
+    pub(crate) span: Range<usize>,
 }
 
 impl Token {
-    pub(super) fn text<'a>(&self, sql: &'a str) -> &'a str {
+    pub(crate) fn text<'a>(&self, sql: &'a str) -> &'a str {
         &sql[self.span.clone()]
     }
 
     /// Whether it is this keyword, in whatever case.
-    pub(super) fn is_word(&self, sql: &str, word: &str) -> bool {
+    pub(crate) fn is_word(&self, sql: &str, word: &str) -> bool {
         self.kind == Kind::Word && self.text(sql).eq_ignore_ascii_case(word)
     }
 
-    pub(super) fn is_symbol(&self, sql: &str, symbol: &str) -> bool {
+    pub(crate) fn is_symbol(&self, sql: &str, symbol: &str) -> bool {
         self.kind == Kind::Symbol && self.text(sql) == symbol
     }
 
     /// The name that it stands for, in lower case: Athena's names know no case, quoted or not.
-    pub(super) fn name(&self, sql: &str) -> Option<String> {
+    pub(crate) fn name(&self, sql: &str) -> Option<String> {
         let text = self.text(sql);
         match self.kind {
             Kind::Word => Some(text.to_lowercase()),
@@ -56,7 +56,7 @@ impl Token {
 ///
 /// # Errors
 /// What is opened and never closed.
-pub(super) fn tokens(sql: &str) -> Result<Vec<Token>, &'static str> {
+pub(crate) fn tokens(sql: &str) -> Result<Vec<Token>, &'static str> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(first) = sql[at..].chars().next() {

@@ -2,12 +2,12 @@
 
 #[cfg(feature = "aws")]
 pub(super) use with_aws::{
-    definitions, landing, own_store, queue_inbox, sns_inbox, supports, supports_queue, supports_sns,
+    athena, definitions, landing, own_store, queue_inbox, sns_inbox, supports, supports_queue, supports_sns,
     supports_topic, topic_alarm,
 };
 #[cfg(not(feature = "aws"))]
 pub(super) use without_aws::{
-    definitions, landing, own_store, queue_inbox, sns_inbox, supports, supports_queue, supports_sns,
+    athena, definitions, landing, own_store, queue_inbox, sns_inbox, supports, supports_queue, supports_sns,
     supports_topic, topic_alarm,
 };
 
@@ -17,7 +17,8 @@ mod with_aws {
     use std::sync::{Arc, OnceLock};
 
     use crate::aws::{
-        AwsClients, GlueDefinitions, Mode, S3Store, SnsAlarm, SqsInbox, SqsOptions, StatementPlace,
+        AthenaOptions, AthenaQueryEngine, AwsClients, GlueDefinitions, Mode, S3Store, SnsAlarm, SqsInbox,
+        SqsOptions, StatementPlace,
     };
     use crate::cli::exit::Stop;
     use crate::config::{Config, Location, TopicArn};
@@ -27,6 +28,7 @@ mod with_aws {
     use crate::ports::definitions::Definitions;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
+    use crate::ports::query_engine::{Interrupt, QueryEngine};
     use crate::sns::{Route, SnsInbox, SnsParts};
 
     /// The clients are made when something first needs them: credentials and regions are looked up only then.
@@ -117,6 +119,21 @@ mod with_aws {
         };
         Ok(Box::new(GlueDefinitions::new(clients()?, place)))
     }
+
+    /// Athena over the Glue tables of all jobs.
+    pub(in crate::cli::assemble) fn athena(
+        config: &Config,
+        interrupt: &Interrupt,
+    ) -> Result<Box<dyn QueryEngine>, Stop> {
+        let settings = &config.settings;
+        let options = AthenaOptions {
+            workgroup: settings.athena_workgroup.clone(),
+            database: settings.catalog_database.clone(),
+            output: settings.athena_output.clone(),
+        };
+        let schemas = config.jobs.iter().map(|job| job.definition.schema().clone()).collect();
+        Ok(Box::new(AthenaQueryEngine::new(clients()?, options, schemas, interrupt.clone())))
+    }
 }
 
 #[cfg(not(feature = "aws"))]
@@ -132,6 +149,7 @@ mod without_aws {
     use crate::ports::definitions::Definitions;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
+    use crate::ports::query_engine::{Interrupt, QueryEngine};
 
     fn not_built_in(what: impl std::fmt::Display) -> Stop {
         Stop::usage(format!("{what}: this program was built without AWS; build it with the default features"))
@@ -187,5 +205,12 @@ mod without_aws {
     pub(in crate::cli::assemble) fn definitions(config: &Config) -> Result<Box<dyn Definitions>, Stop> {
         let database = config.settings.catalog_database.as_deref().unwrap_or_default();
         Err(not_built_in(format!("the Glue database {database}")))
+    }
+
+    pub(in crate::cli::assemble) fn athena(
+        config: &Config,
+        _interrupt: &Interrupt,
+    ) -> Result<Box<dyn QueryEngine>, Stop> {
+        Err(not_built_in(&config.settings.curated))
     }
 }
