@@ -17,13 +17,15 @@ pub const CRAWL_CLAIM: &str = "crawl.claim";
 pub const CRAWL_ATTEMPT: &str = "crawl.attempt";
 /// Asks the catalog for a crawl.
 pub const CRAWL_START: &str = "crawl.start";
+/// Records which of the catalog's crawls an attempt follows.
+pub const CRAWL_SEEN: &str = "crawl.seen";
 /// Records how a crawl ended.
 pub const CRAWL_FINISH: &str = "crawl.finish";
 /// Acknowledges deliveries to the inbox (I1).
 pub const INBOX_ACKNOWLEDGE: &str = "inbox.acknowledge";
 
 /// All names of this crate.
-pub const ALL: [&str; 10] = [
+pub const ALL: [&str; 11] = [
     ARCHIVE_PUT,
     LANDING_GET,
     WAREHOUSE_COMMIT,
@@ -32,6 +34,7 @@ pub const ALL: [&str; 10] = [
     CRAWL_CLAIM,
     CRAWL_ATTEMPT,
     CRAWL_START,
+    CRAWL_SEEN,
     CRAWL_FINISH,
     INBOX_ACKNOWLEDGE,
 ];

@@ -3,11 +3,13 @@
 
 mod client;
 mod failure;
+mod glue;
 mod pause;
 mod s3;
 mod sqs;
 
 pub use client::AwsClients;
 pub use failure::failure;
+pub use glue::GlueCatalog;
 pub use s3::{S3Options, S3Store};
 pub use sqs::{Mode, Route, SqsInbox, SqsOptions};

@@ -1,19 +1,24 @@
 //! The AWS adapters, where they are compiled in.
 
 #[cfg(feature = "aws")]
-pub(super) use with_aws::{landing, own_store, queue_inbox, supports, supports_queue};
+pub(super) use with_aws::{
+    crawler, landing, own_store, queue_inbox, supports, supports_crawler, supports_queue,
+};
 #[cfg(not(feature = "aws"))]
-pub(super) use without_aws::{landing, own_store, queue_inbox, supports, supports_queue};
+pub(super) use without_aws::{
+    crawler, landing, own_store, queue_inbox, supports, supports_crawler, supports_queue,
+};
 
 #[cfg(feature = "aws")]
 mod with_aws {
     use std::collections::BTreeMap;
     use std::sync::{Arc, OnceLock};
 
-    use crate::aws::{AwsClients, Mode, S3Store, SqsInbox, SqsOptions};
+    use crate::aws::{AwsClients, GlueCatalog, Mode, S3Store, SqsInbox, SqsOptions};
     use crate::cli::exit::Stop;
     use crate::config::Location;
     use crate::job::Job;
+    use crate::ports::catalog::Catalog;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
 
@@ -33,6 +38,15 @@ mod with_aws {
 
     pub(in crate::cli::assemble) fn supports_queue(_queue: &str) -> Result<(), Stop> {
         Ok(())
+    }
+
+    pub(in crate::cli::assemble) fn supports_crawler(_crawler: &str) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    /// The Glue crawler of a job.
+    pub(in crate::cli::assemble) fn crawler(crawler: &str, database: &str) -> Result<Box<dyn Catalog>, Stop> {
+        Ok(Box::new(GlueCatalog::new(clients()?, crawler, database)))
     }
 
     fn bucket_of(location: &Location) -> (&str, &str) {
@@ -78,6 +92,7 @@ mod without_aws {
     use crate::cli::exit::Stop;
     use crate::config::Location;
     use crate::job::Job;
+    use crate::ports::catalog::Catalog;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
 
@@ -94,6 +109,17 @@ mod without_aws {
 
     pub(in crate::cli::assemble) fn supports_queue(queue: &str) -> Result<(), Stop> {
         Err(not_built_in(format!("the queue {queue}")))
+    }
+
+    pub(in crate::cli::assemble) fn supports_crawler(crawler: &str) -> Result<(), Stop> {
+        Err(not_built_in(format!("the Glue crawler {crawler}")))
+    }
+
+    pub(in crate::cli::assemble) fn crawler(
+        crawler: &str,
+        _database: &str,
+    ) -> Result<Box<dyn Catalog>, Stop> {
+        Err(not_built_in(format!("the Glue crawler {crawler}")))
     }
 
     pub(in crate::cli::assemble) fn landing(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
