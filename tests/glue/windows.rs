@@ -106,8 +106,7 @@ fn one_covering_crawl_a_window_whatever_dies_and_whatever_glue_answers() {
         }
         let running = shop.start();
         until("everything is covered", || shop.is_covered().then_some(()));
-        running.signal("TERM");
-        running.wait().0.exits(0);
+        running.kill();
         check_covered(&shop.project.path("var/warehouse.db"), &glue.history(CRAWLER));
     }
     shop.check_history();
