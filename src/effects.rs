@@ -24,8 +24,11 @@ pub const CRAWL_FINISH: &str = "crawl.finish";
 /// Acknowledges deliveries to the inbox (I1).
 pub const INBOX_ACKNOWLEDGE: &str = "inbox.acknowledge";
 
+/// Tells a person of what cannot wait.
+pub const ALERT_PUSH: &str = "alert.push";
+
 /// All names of this crate.
-pub const ALL: [&str; 11] = [
+pub const ALL: [&str; 12] = [
     ARCHIVE_PUT,
     LANDING_GET,
     WAREHOUSE_COMMIT,
@@ -37,4 +40,5 @@ pub const ALL: [&str; 11] = [
     CRAWL_SEEN,
     CRAWL_FINISH,
     INBOX_ACKNOWLEDGE,
+    ALERT_PUSH,
 ];

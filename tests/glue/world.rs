@@ -282,6 +282,7 @@ pub(crate) fn check_covered(warehouse: &Path, history: &[Crawl]) {
     }
 }
 
-fn stamp(crawl: &Crawl) -> String {
+/// How the ledger names a crawl without an id.
+pub(crate) fn stamp(crawl: &Crawl) -> String {
     crawl.started_at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }

@@ -142,11 +142,11 @@ mod tests {
     #[test]
     fn the_state_alone_does_where_there_is_no_list() {
         let last = crawl("", 9.0, Succeeded);
-        assert_eq!(together(Vec::new(), state(false, Some(last.clone()))), [last.clone()]);
+        assert_eq!(together(Vec::new(), state(false, Some(last.clone()))), vec![last.clone()]);
         let found = together(Vec::new(), state(true, Some(last)));
         assert_eq!(found.iter().map(|crawl| crawl.progress).collect::<Vec<_>>(), [Succeeded, Running]);
         let nameless = report(Some("SUCCEEDED"), None, true);
-        assert_eq!(together(Vec::new(), state(false, Some(nameless.clone()))), [nameless.clone()]);
+        assert_eq!(together(Vec::new(), state(false, Some(nameless.clone()))), vec![nameless.clone()]);
         assert_eq!(together(Vec::new(), state(true, Some(nameless))).len(), 1, "only what runs");
         assert!(together(Vec::new(), state(false, None)).is_empty());
     }

@@ -85,7 +85,10 @@ impl GlueCatalog {
         }
     }
 
-    fn refused_or(&self, listed: Result<Vec<CrawlReport>, ListError>) -> Outcome<Option<Vec<CrawlReport>>> {
+    fn refused_or(
+        &self,
+        listed: Result<Vec<CrawlReport>, Box<ListError>>,
+    ) -> Outcome<Option<Vec<CrawlReport>>> {
         match listed {
             Ok(crawls) => Ok(Some(crawls)),
             Err(error) if is_refusal(&error) => {
@@ -99,13 +102,14 @@ impl GlueCatalog {
         }
     }
 
-    fn pages(&self, filter: Option<CrawlsFilter>) -> Result<Vec<CrawlReport>, ListError> {
+    fn pages(&self, filter: Option<CrawlsFilter>) -> Result<Vec<CrawlReport>, Box<ListError>> {
         let (mut crawls, mut token) = (Vec::new(), None);
         for _ in 0..MOST_PAGES {
             let request = self.clients.glue().list_crawls().crawler_name(&self.crawler);
             let request =
                 request.max_results(CRAWLS_A_PAGE).set_filters(filter.clone().map(|filter| vec![filter]));
-            let page = self.clients.block_on(request.set_next_token(token.clone()).send())?;
+            let page =
+                self.clients.block_on(request.set_next_token(token.clone()).send()).map_err(Box::new)?;
             crawls.extend(page.crawls().iter().map(of_history));
             let next = page.next_token().filter(|next| !next.is_empty()).map(str::to_owned);
             if next.is_none() || next == token {
