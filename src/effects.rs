@@ -17,6 +17,8 @@ pub const CRAWL_CLAIM: &str = "crawl.claim";
 pub const CRAWL_ATTEMPT: &str = "crawl.attempt";
 /// Asks the catalog for a crawl.
 pub const CRAWL_START: &str = "crawl.start";
+/// Records which of the catalog's crawls an attempt follows.
+pub const CRAWL_SEEN: &str = "crawl.seen";
 /// Records how a crawl ended.
 pub const CRAWL_FINISH: &str = "crawl.finish";
 /// Makes or changes a database, table, view or crawler in the catalog.
@@ -31,7 +33,7 @@ pub const ALERT_PUSH: &str = "alert.push";
 pub const SUBSCRIPTION_CONFIRM: &str = "subscription.confirm";
 
 /// All names of this crate.
-pub const ALL: [&str; 13] = [
+pub const ALL: &[&str] = &[
     ARCHIVE_PUT,
     LANDING_GET,
     WAREHOUSE_COMMIT,
@@ -40,6 +42,7 @@ pub const ALL: [&str; 13] = [
     CRAWL_CLAIM,
     CRAWL_ATTEMPT,
     CRAWL_START,
+    CRAWL_SEEN,
     CRAWL_FINISH,
     CATALOG_DEFINE,
     INBOX_ACKNOWLEDGE,

@@ -141,6 +141,17 @@ impl Warehouse for PostgresWarehouse {
         seam.perform(effects::CRAWL_ATTEMPT, || crawl::attempt(&mut session.client, crawl_id, owner))
     }
 
+    fn crawl_objects(&mut self, crawl_id: &str) -> Outcome<Vec<String>> {
+        crawl::objects(&mut self.session.client, crawl_id)
+    }
+
+    fn crawl_seen(&mut self, crawl_id: &str, owner: &str, attempt: u32, catalog_id: &str) -> Outcome<()> {
+        let Self { session, seam, .. } = self;
+        seam.perform(effects::CRAWL_SEEN, || {
+            crawl::seen(&mut session.client, crawl_id, owner, attempt, catalog_id)
+        })
+    }
+
     fn renew_crawl(&mut self, crawl_id: &str, owner: &str) -> Outcome<()> {
         crawl::renew(&mut self.session.client, crawl_id, owner)
     }

@@ -199,6 +199,15 @@ impl Warehouse for SqliteWarehouse {
         seam.perform(effects::CRAWL_ATTEMPT, || crawl::attempt(connection, crawl_id, owner, now))
     }
 
+    fn crawl_objects(&mut self, crawl_id: &str) -> Outcome<Vec<String>> {
+        crawl::objects(&self.connection, crawl_id)
+    }
+
+    fn crawl_seen(&mut self, crawl_id: &str, owner: &str, attempt: u32, catalog_id: &str) -> Outcome<()> {
+        let Self { connection, seam, .. } = self;
+        seam.perform(effects::CRAWL_SEEN, || crawl::seen(connection, crawl_id, owner, attempt, catalog_id))
+    }
+
     fn renew_crawl(&mut self, crawl_id: &str, owner: &str) -> Outcome<()> {
         crawl::renew(&self.connection, crawl_id, owner, self.clock.now())
     }

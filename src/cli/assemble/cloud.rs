@@ -2,13 +2,13 @@
 
 #[cfg(feature = "aws")]
 pub(super) use with_aws::{
-    athena, definitions, landing, own_store, queue_inbox, sns_inbox, supports, supports_queue, supports_sns,
-    supports_topic, topic_alarm,
+    athena, crawler, definitions, landing, own_store, queue_inbox, sns_inbox, supports, supports_crawler,
+    supports_queue, supports_sns, supports_topic, topic_alarm,
 };
 #[cfg(not(feature = "aws"))]
 pub(super) use without_aws::{
-    athena, definitions, landing, own_store, queue_inbox, sns_inbox, supports, supports_queue, supports_sns,
-    supports_topic, topic_alarm,
+    athena, crawler, definitions, landing, own_store, queue_inbox, sns_inbox, supports, supports_crawler,
+    supports_queue, supports_sns, supports_topic, topic_alarm,
 };
 
 #[cfg(feature = "aws")]
@@ -17,14 +17,15 @@ mod with_aws {
     use std::sync::{Arc, OnceLock};
 
     use crate::aws::{
-        AthenaOptions, AthenaQueryEngine, AwsClients, GlueDefinitions, Mode, S3Store, SnsAlarm, SqsInbox,
-        SqsOptions, StatementPlace,
+        AthenaOptions, AthenaQueryEngine, AwsClients, GlueCatalog, GlueDefinitions, Mode, S3Store, SnsAlarm,
+        SqsInbox, SqsOptions, StatementPlace,
     };
     use crate::cli::exit::Stop;
     use crate::config::{Config, Location, TopicArn};
     use crate::job::Job;
     use crate::pipeline::context::Context;
     use crate::ports::alarm::Alarm;
+    use crate::ports::catalog::Catalog;
     use crate::ports::definitions::Definitions;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
@@ -47,6 +48,15 @@ mod with_aws {
 
     pub(in crate::cli::assemble) fn supports_queue(_queue: &str) -> Result<(), Stop> {
         Ok(())
+    }
+
+    pub(in crate::cli::assemble) fn supports_crawler(_crawler: &str) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    /// The Glue crawler of a job.
+    pub(in crate::cli::assemble) fn crawler(crawler: &str, database: &str) -> Result<Box<dyn Catalog>, Stop> {
+        Ok(Box::new(GlueCatalog::new(clients()?, crawler, database)))
     }
 
     pub(in crate::cli::assemble) fn supports_topic(_topic: &str) -> Result<(), Stop> {
@@ -146,6 +156,7 @@ mod without_aws {
     use crate::job::Job;
     use crate::pipeline::context::Context;
     use crate::ports::alarm::Alarm;
+    use crate::ports::catalog::Catalog;
     use crate::ports::definitions::Definitions;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
@@ -164,6 +175,17 @@ mod without_aws {
 
     pub(in crate::cli::assemble) fn supports_queue(queue: &str) -> Result<(), Stop> {
         Err(not_built_in(format!("the queue {queue}")))
+    }
+
+    pub(in crate::cli::assemble) fn supports_crawler(crawler: &str) -> Result<(), Stop> {
+        Err(not_built_in(format!("the Glue crawler {crawler}")))
+    }
+
+    pub(in crate::cli::assemble) fn crawler(
+        crawler: &str,
+        _database: &str,
+    ) -> Result<Box<dyn Catalog>, Stop> {
+        Err(not_built_in(format!("the Glue crawler {crawler}")))
     }
 
     pub(in crate::cli::assemble) fn supports_topic(topic: &str) -> Result<(), Stop> {

@@ -44,6 +44,7 @@ const NO_ATHENA: &str = "a bucket is queried through Athena: set SLUICEGATE_WORK
 pub(super) fn refuse_unsupported(config: &Config) -> Result<(), Stop> {
     for job in &config.jobs {
         cloud::supports(&job.landing)?;
+        refuse_crawler(config, job)?;
     }
     cloud::supports(&config.settings.archive)?;
     cloud::supports(&config.settings.curated)?;
@@ -62,15 +63,35 @@ pub(super) fn refuse_unsupported(config: &Config) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Says what of the configuration has no effect in this version.
-pub(super) fn warn_of_what_has_no_effect(config: &Config) {
-    for job in &config.jobs {
-        if let Some(crawler) = &job.crawler {
-            tracing::warn!(
-                "job {}: this version starts no Glue crawler yet, so {crawler} is left alone",
-                job.name
-            );
-        }
+/// Refuses a crawler that cannot be used: this program was built without AWS, or the crawler's database is not known.
+fn refuse_crawler(config: &Config, job: &Job) -> Result<(), Stop> {
+    let Some(crawler) = &job.crawler else { return Ok(()) };
+    cloud::supports_crawler(crawler)?;
+    database_of(config, crawler).map(drop)
+}
+
+/// The database of a job's crawler.
+fn database_of<'a>(config: &'a Config, crawler: &str) -> Result<&'a str, Stop> {
+    config.settings.catalog_database.as_deref().ok_or_else(|| {
+        not_here(
+            format!("the Glue crawler {crawler}"),
+            "its database is not known: set SLUICEGATE_DATABASE, or `database` under [catalog] in sluicegate.toml",
+        )
+    })
+}
+
+/// Names the jobs whose batches will await a crawl, because nobody crawls a bucket for them.
+pub(super) fn warn_of_missing_crawlers(config: &Config) {
+    if folder(&config.settings.curated).is_some() {
+        return;
+    }
+    for job in config.jobs.iter().filter(|job| job.crawler.is_none()) {
+        tracing::warn!(
+            "job {}: {} is a bucket and the job has no crawler, so its batches stay published and await a crawl: set \
+             SLUICEGATE_CRAWLER and SLUICEGATE_DATABASE",
+            job.name,
+            config.settings.curated
+        );
     }
 }
 
@@ -211,14 +232,27 @@ pub(super) fn inboxes(config: &Config, context: &Context, intake: Intake) -> Res
     Ok(Inboxes { inboxes, missing })
 }
 
-/// The crawler of each job that has one here: the embedded catalog of a curated folder.
-pub(super) fn catalogs(config: &Config, clock: &Arc<dyn Clock>) -> BTreeMap<String, Box<dyn Catalog>> {
-    let Some(curated) = folder(&config.settings.curated) else { return BTreeMap::new() };
-    let catalog = |job: &Job| {
-        let tables = job.definition.schema().tables.iter().map(|table| table.name.clone()).collect();
-        Box::new(EmbeddedCatalog::new(&curated, tables, clock.clone())) as Box<dyn Catalog>
-    };
-    config.jobs.iter().map(|job| (job.name.clone(), catalog(job))).collect()
+/// The crawler of each job that has one: a Glue crawler, or the embedded catalog of a curated folder.
+pub(super) fn catalogs(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> Result<BTreeMap<String, Box<dyn Catalog>>, Stop> {
+    let mut catalogs = BTreeMap::new();
+    for job in &config.jobs {
+        if let Some(catalog) = catalog(config, job, clock)? {
+            catalogs.insert(job.name.clone(), catalog);
+        }
+    }
+    Ok(catalogs)
+}
+
+fn catalog(config: &Config, job: &Job, clock: &Arc<dyn Clock>) -> Result<Option<Box<dyn Catalog>>, Stop> {
+    if let Some(crawler) = &job.crawler {
+        return cloud::crawler(crawler, database_of(config, crawler)?).map(Some);
+    }
+    let Some(curated) = folder(&config.settings.curated) else { return Ok(None) };
+    let tables = job.definition.schema().tables.iter().map(|table| table.name.clone()).collect();
+    Ok(Some(Box::new(EmbeddedCatalog::new(&curated, tables, clock.clone()))))
 }
 
 /// The definitions of the Glue Data Catalog.
