@@ -77,7 +77,13 @@ pub(super) fn drain_config(config: &Config, options: &DrainOptions, asked: &Aske
         Err(holder) => return Ok(Drained::HeldBy(holder)),
     };
     assemble::warn_of_what_has_no_effect(config);
-    assemble::prepare_folders(config)?;
+    if let Some(missing) = assemble::prepare_folders(config)? {
+        // Who watches goes on with what does not need it, and with the rest once it is there.
+        if !options.watch {
+            return Err(Stop::failed(missing));
+        }
+        tracing::warn!("{missing}");
+    }
     let mut session = Session::begin(config, Seam::default(), clock.clone())?;
     let surroundings = Surroundings {
         clock: clock.clone(),
