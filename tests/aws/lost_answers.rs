@@ -77,6 +77,25 @@ fn a_body_that_breaks_off_is_read_on_from_there() {
 }
 
 #[test]
+fn an_answer_in_chunks_that_says_no_length_is_read_to_its_end() {
+    let server = FakeServer::start(|request| {
+        if request.target.contains("lifecycle") {
+            return Reply::error(404, "NoSuchLifecycleConfiguration");
+        }
+        assert_eq!(request.header("If-Match"), format!("\"{ETAG}\""));
+        let mut headers = about(b"seven b");
+        headers.retain(|(name, _)| name != "Content-Length");
+        if request.header("Range") == "bytes=0-0" {
+            headers.push(("Content-Range".to_owned(), "bytes 0-0/7".to_owned()));
+            return Reply::Full(206, headers, b"s".to_vec());
+        }
+        headers.push(("Transfer-Encoding".to_owned(), "chunked".to_owned()));
+        Reply::Full(200, headers, b"3\r\nsev\r\n4\r\nen b\r\n0\r\n\r\n".to_vec())
+    });
+    assert_eq!(read_announced(&server).unwrap(), b"seven b");
+}
+
+#[test]
 fn an_object_that_is_overwritten_while_it_is_read_is_noticed() {
     let object = noise(1_000_000);
     let mut gets = 0;

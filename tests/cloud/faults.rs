@@ -15,7 +15,7 @@ fn away() -> Duration {
     Duration::from_secs(if full { 60 } else { 5 })
 }
 
-pub(crate) const DRAIN: [&str; 5] = ["drain", "--patience", "60s", "--output", "json"];
+const DRAIN: [&str; 5] = ["drain", "--patience", "60s", "--output", "json"];
 
 /// Drains until everything that was announced is decided.
 pub(crate) fn drain_to_the_end(world: &World, machine: &Project, summed: &mut Summed, announced: u64) {

@@ -8,6 +8,7 @@ mod fault;
 mod landing;
 #[path = "../conformance/manual_clock.rs"]
 mod manual_clock;
+mod missed;
 mod oracle;
 mod process;
 mod run;

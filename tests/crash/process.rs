@@ -121,7 +121,7 @@ impl Process {
         let id = world.fresh_incarnation();
         let incarnation = store.begin_incarnation(&id, "host", std::process::id(), "0", now)?;
         let command = store.command_started(&id, &["drain".to_owned()], now)?;
-        let context = Arc::new(context(world, faults.seam(), id));
+        let context = Arc::new(context(world, "state", faults.seam(), id));
         Ok(Self {
             stages: stages(world, &context)?,
             store,
@@ -163,8 +163,9 @@ impl Process {
     }
 }
 
-fn context(world: &World, seam: Seam, incarnation: String) -> Context {
-    let spool = world.path("state").join("spool");
+/// What the stages of one process share; `state` is the name of its state folder.
+pub(crate) fn context(world: &World, state: &str, seam: Seam, incarnation: String) -> Context {
+    let spool = world.path(state).join("spool");
     std::fs::create_dir_all(&spool).unwrap();
     let job = job();
     let landing: Arc<dyn ObjectStore> = Arc::new(MeddledLanding::new(&world.path("landing")));
@@ -184,7 +185,7 @@ fn context(world: &World, seam: Seam, incarnation: String) -> Context {
         archive: Arc::new(FolderStore::new(world.path("archive"))),
         curated: Arc::new(FolderStore::new(world.path("curated"))),
         open_warehouse: Box::new(open_warehouse),
-        state: world.path("state"),
+        state: world.path(state),
         spool,
         fetch_concurrency: 1,
         seal_at_once: true,
