@@ -10,8 +10,9 @@ use sluicegate::pipeline::fleet::FleetStage;
 use sluicegate::pipeline::listener::Listener;
 use sluicegate::pipeline::scheduler::run_serially;
 use sluicegate::pipeline::stage::Stage;
-use sluicegate_state::Store;
+use sluicegate::ports::clock::Clock;
 use sluicegate_state::seam::Seam;
+use sluicegate_state::{Incarnation, Store};
 
 use crate::landing::land;
 use crate::process::{World, context, job};
@@ -20,11 +21,18 @@ fn landed(world: &World, key: &str, at: &str) {
     land(&world.path("landing"), key, key.as_bytes(), at.parse().unwrap());
 }
 
+/// A process makes itself known to its state.
+fn lives(world: &World, state: &str, incarnation: &str) -> Incarnation {
+    let mut store = Store::open(&world.path(state), Seam::default()).unwrap();
+    store.begin_incarnation(incarnation, "host", std::process::id(), "0", world.clock.now()).unwrap()
+}
+
 #[test]
 fn only_what_nobody_knows_and_nobody_will_announce_was_missed() {
     let world = World::new(true);
     landed(&world, "archived by another machine.txt", "2026-03-01T09:00:00Z");
     let theirs = Arc::new(context(&world, "their state", Seam::default(), "theirs".to_owned()));
+    let _they = lives(&world, "their state", "theirs");
     let inbox = FolderInbox::new(job(), world.path("landing"), world.clock.clone());
     let mut stages: Vec<Box<dyn Stage>> = vec![
         Box::new(Listener::new(theirs.clone(), Box::new(inbox), false).unwrap()),
@@ -37,6 +45,7 @@ fn only_what_nobody_knows_and_nobody_will_announce_was_missed() {
     landed(&world, "may still be announced.txt", "2026-03-01T09:45:00Z");
 
     let ours = Arc::new(context(&world, "our state", Seam::default(), "ours".to_owned()));
+    let _we = lives(&world, "our state", "ours");
     let look = || {
         they_live();
         let fleet = FleetStage::new(ours.clone(), false).unwrap();
