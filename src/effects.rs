@@ -34,6 +34,9 @@ pub const MACHINE_FAREWELL: &str = "machine.farewell";
 /// Takes the turn to list a landing.
 pub const LISTING_CLAIM: &str = "listing.claim";
 
+/// Tells a person of what cannot wait.
+pub const ALERT_PUSH: &str = "alert.push";
+
 /// All names of this crate.
 pub const ALL: &[&str] = &[
     ARCHIVE_PUT,
@@ -52,4 +55,5 @@ pub const ALL: &[&str] = &[
     MACHINE_HEARTBEAT,
     MACHINE_FAREWELL,
     LISTING_CLAIM,
+    ALERT_PUSH,
 ];
