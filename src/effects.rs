@@ -37,6 +37,9 @@ pub const LISTING_CLAIM: &str = "listing.claim";
 /// Tells a person of what cannot wait.
 pub const ALERT_PUSH: &str = "alert.push";
 
+/// Confirms a subscription of the endpoint for SNS.
+pub const SUBSCRIPTION_CONFIRM: &str = "subscription.confirm";
+
 /// All names of this crate.
 pub const ALL: &[&str] = &[
     ARCHIVE_PUT,
@@ -56,4 +59,5 @@ pub const ALL: &[&str] = &[
     MACHINE_FAREWELL,
     LISTING_CLAIM,
     ALERT_PUSH,
+    SUBSCRIPTION_CONFIRM,
 ];

@@ -18,6 +18,8 @@ pub mod ports;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod schema;
+#[cfg(feature = "aws")]
+pub mod sns;
 pub mod sqlite;
 pub mod transform;
 mod wording;

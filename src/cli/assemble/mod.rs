@@ -38,8 +38,6 @@ fn not_here(what: impl std::fmt::Display, hint: &str) -> Stop {
     Stop::usage(format!("{what}: {hint}"))
 }
 
-const NO_SNS: &str =
-    "this version of Sluicegate has no endpoint for SNS over HTTP yet; subscribe a queue to the topic";
 const NO_ATHENA: &str =
     "this version of Sluicegate asks no Athena yet; the embedded engine reads a curated folder";
 
@@ -59,8 +57,8 @@ pub(super) fn refuse_unsupported(config: &Config) -> Result<(), Stop> {
     if matches!(config.settings.warehouse, WarehouseLocation::Postgres(_)) && !cfg!(feature = "postgres") {
         return Err(warehouse::not_built_in());
     }
-    if config.settings.inbox.sns_listen.is_some() {
-        return Err(not_here("SLUICEGATE_SNS_LISTEN", NO_SNS));
+    if let Some(address) = &config.settings.inbox.sns_listen {
+        cloud::supports_sns(address)?;
     }
     Ok(())
 }
@@ -213,8 +211,19 @@ pub(super) struct Inboxes {
     pub(super) missing: Vec<String>,
 }
 
-/// The inboxes of all jobs: a scan for each folder, and the queue for everything that lies in buckets.
-pub(super) fn inboxes(config: &Config, context: &Context, watch: bool) -> Result<Inboxes, Stop> {
+/// Which inboxes a command takes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Intake {
+    /// What the folders and the queue have now.
+    Once,
+    /// What they have, and what comes.
+    Watch,
+    /// That, and what is posted to us: one process of a machine at a time can listen on an address.
+    Serve,
+}
+
+/// The inboxes of all jobs: a scan for each folder, and queue and endpoint for everything that lies in buckets.
+pub(super) fn inboxes(config: &Config, context: &Context, intake: Intake) -> Result<Inboxes, Stop> {
     let mut inboxes: Vec<Box<dyn Inbox>> = Vec::new();
     let mut missing = Vec::new();
     for job in context.jobs.values() {
@@ -225,7 +234,11 @@ pub(super) fn inboxes(config: &Config, context: &Context, watch: bool) -> Result
         inboxes.push(Box::new(FolderInbox::new(job.clone(), root, context.clock.clone())));
     }
     if let Some(queue) = &config.settings.inbox.queue {
-        inboxes.push(cloud::queue_inbox(queue, &context.jobs, watch)?);
+        inboxes.push(cloud::queue_inbox(queue, &context.jobs, intake != Intake::Once)?);
+    }
+    let settings = &config.settings.inbox;
+    if let (Intake::Serve, Some(address), Some(topic)) = (intake, &settings.sns_listen, &settings.topic) {
+        inboxes.push(cloud::sns_inbox(address, topic, context)?);
     }
     Ok(Inboxes { inboxes, missing })
 }

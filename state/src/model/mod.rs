@@ -13,4 +13,4 @@ pub use journal::{
     Arrival, Counter, JournalEntry, JournalReceipt, MISSED_EVENT, Notification, NotificationState,
     Unreadable, identity,
 };
-pub use status::{Backlog, Command, CounterTotal, JournalTotals, Unarchived};
+pub use status::{Backlog, Command, CounterTotal, JournalTotals, RefusalTotal, Unarchived};

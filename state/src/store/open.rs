@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/state/0001_journal.sql"),
     include_str!("../../../migrations/state/0002_batch.sql"),
     include_str!("../../../migrations/state/0003_process.sql"),
+    include_str!("../../../migrations/state/0004_refusal.sql"),
     include_str!("../../../migrations/state/0005_missed.sql"),
 ];
 
