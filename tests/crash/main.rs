@@ -183,7 +183,9 @@ fn a_process_dies_while_it_recovers_from_a_death() {
             for moment in (1..MOST_MOMENTS).step_by(if full { 1 } else { SAMPLE }) {
                 let second = Strike { moment, after: second, kind: Kind::Dies };
                 let report = run_like_the_calm_one(&[&[first], &[second]]);
-                if !report.all_met || !full && begin.elapsed() > SAMPLE_TIME {
+                // On a busy machine the time is over before the sample has met what it must meet.
+                let buried = [false, true].iter().all(|after| struck.contains(&(BURY, *after)));
+                if !report.all_met || !full && buried && begin.elapsed() > SAMPLE_TIME {
                     break;
                 }
                 pairs += 1;
