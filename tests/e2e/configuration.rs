@@ -112,11 +112,11 @@ fn an_endpoint_for_sns_that_was_not_built_in_is_refused() {
 
 #[cfg(feature = "aws")]
 #[test]
-fn a_query_over_a_curated_bucket_is_refused() {
+fn a_query_over_a_curated_bucket_without_athena_is_refused() {
     let project = Project::new().with("SLUICEGATE_CURATED", "s3://bucket/curated");
     let ended = project.run(&["query", "SELECT 1"]).exits(2);
     assert!(ended.stdout.is_empty(), "{ended:#?}");
-    ended.tells("s3://bucket/curated: this version of Sluicegate asks no Athena yet");
+    ended.tells("s3://bucket/curated: a bucket is queried through Athena: set SLUICEGATE_WORKGROUP");
     assert!(!project.path("var/state.db").exists());
 }
 

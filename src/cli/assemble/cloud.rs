@@ -2,13 +2,13 @@
 
 #[cfg(feature = "aws")]
 pub(super) use with_aws::{
-    landing, own_store, queue_inbox, sns_inbox, supports, supports_queue, supports_sns, supports_topic,
-    topic_alarm,
+    athena, landing, own_store, queue_inbox, sns_inbox, supports, supports_queue, supports_sns,
+    supports_topic, topic_alarm,
 };
 #[cfg(not(feature = "aws"))]
 pub(super) use without_aws::{
-    landing, own_store, queue_inbox, sns_inbox, supports, supports_queue, supports_sns, supports_topic,
-    topic_alarm,
+    athena, landing, own_store, queue_inbox, sns_inbox, supports, supports_queue, supports_sns,
+    supports_topic, topic_alarm,
 };
 
 #[cfg(feature = "aws")]
@@ -16,14 +16,17 @@ mod with_aws {
     use std::collections::BTreeMap;
     use std::sync::{Arc, OnceLock};
 
-    use crate::aws::{AwsClients, Mode, S3Store, SnsAlarm, SqsInbox, SqsOptions};
+    use crate::aws::{
+        AthenaOptions, AthenaQueryEngine, AwsClients, Mode, S3Store, SnsAlarm, SqsInbox, SqsOptions,
+    };
     use crate::cli::exit::Stop;
-    use crate::config::{Location, TopicArn};
+    use crate::config::{Config, Location, TopicArn};
     use crate::job::Job;
     use crate::pipeline::context::Context;
     use crate::ports::alarm::Alarm;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
+    use crate::ports::query_engine::{Interrupt, QueryEngine};
     use crate::sns::{Route, SnsInbox, SnsParts};
 
     /// The clients are made when something first needs them: credentials and regions are looked up only then.
@@ -105,6 +108,21 @@ mod with_aws {
             jobs.iter().find(|job| job.matches(bucket, key)).map(|job| job.name.clone())
         })
     }
+
+    /// Athena over the Glue tables of all jobs.
+    pub(in crate::cli::assemble) fn athena(
+        config: &Config,
+        interrupt: &Interrupt,
+    ) -> Result<Box<dyn QueryEngine>, Stop> {
+        let settings = &config.settings;
+        let options = AthenaOptions {
+            workgroup: settings.athena_workgroup.clone(),
+            database: settings.catalog_database.clone(),
+            output: settings.athena_output.clone(),
+        };
+        let schemas = config.jobs.iter().map(|job| job.definition.schema().clone()).collect();
+        Ok(Box::new(AthenaQueryEngine::new(clients()?, options, schemas, interrupt.clone())))
+    }
 }
 
 #[cfg(not(feature = "aws"))]
@@ -113,12 +131,13 @@ mod without_aws {
     use std::sync::Arc;
 
     use crate::cli::exit::Stop;
-    use crate::config::Location;
+    use crate::config::{Config, Location};
     use crate::job::Job;
     use crate::pipeline::context::Context;
     use crate::ports::alarm::Alarm;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
+    use crate::ports::query_engine::{Interrupt, QueryEngine};
 
     fn not_built_in(what: impl std::fmt::Display) -> Stop {
         Stop::usage(format!("{what}: this program was built without AWS; build it with the default features"))
@@ -169,5 +188,12 @@ mod without_aws {
         _watch: bool,
     ) -> Result<Box<dyn Inbox>, Stop> {
         Err(not_built_in(format!("the queue {queue}")))
+    }
+
+    pub(in crate::cli::assemble) fn athena(
+        config: &Config,
+        _interrupt: &Interrupt,
+    ) -> Result<Box<dyn QueryEngine>, Stop> {
+        Err(not_built_in(&config.settings.curated))
     }
 }

@@ -23,7 +23,7 @@ use crate::ports::catalog::Catalog;
 use crate::ports::clock::Clock;
 use crate::ports::inbox::Inbox;
 use crate::ports::object_store::ObjectStore;
-use crate::ports::query_engine::QueryEngine;
+use crate::ports::query_engine::{Interrupt, QueryEngine};
 use crate::ports::warehouse::Warehouse;
 
 use super::exit::Stop;
@@ -38,8 +38,8 @@ fn not_here(what: impl std::fmt::Display, hint: &str) -> Stop {
     Stop::usage(format!("{what}: {hint}"))
 }
 
-const NO_ATHENA: &str =
-    "this version of Sluicegate asks no Athena yet; the embedded engine reads a curated folder";
+const NO_ATHENA: &str = "a bucket is queried through Athena: set SLUICEGATE_WORKGROUP to a workgroup and \
+                         SLUICEGATE_DATABASE to the Glue database of the tables";
 
 /// Refuses what the configuration asks for and this program cannot do, before anything is touched.
 pub(super) fn refuse_unsupported(config: &Config) -> Result<(), Stop> {
@@ -274,10 +274,30 @@ pub(super) fn horizon(config: &Config) -> chrono::TimeDelta {
     chrono::TimeDelta::hours(i64::from(config.settings.alert.hours_before))
 }
 
-/// The query engine over all jobs.
-pub(super) fn query_engine(config: &Config) -> Result<Box<dyn QueryEngine>, Stop> {
-    let curated = &config.settings.curated;
-    let curated = folder(curated).ok_or_else(|| not_here(curated, NO_ATHENA))?;
+/// Which engine answers queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Engine {
+    /// Over a curated folder, since Athena reads none.
+    Embedded,
+    /// Over a curated bucket.
+    Athena,
+}
+
+/// The engine that the configuration asks for.
+pub(super) fn engine(config: &Config) -> Result<Engine, Stop> {
+    let settings = &config.settings;
+    let has_athena = settings.athena_workgroup.is_some() || settings.catalog_database.is_some();
+    match folder(&settings.curated) {
+        Some(_) => Ok(Engine::Embedded),
+        None if has_athena => Ok(Engine::Athena),
+        None => Err(not_here(&settings.curated, NO_ATHENA)),
+    }
+}
+
+/// The query engine over all jobs. Athena's stops its statement when `interrupt` is raised.
+pub(super) fn query_engine(config: &Config, interrupt: &Interrupt) -> Result<Box<dyn QueryEngine>, Stop> {
+    engine(config)?;
+    let Some(curated) = folder(&config.settings.curated) else { return cloud::athena(config, interrupt) };
     let temporary = config.settings.state.join("spool");
     std::fs::create_dir_all(&temporary).map_err(|error| {
         Failure::transient(format!("cannot make the folder {}: {error}", temporary.display()))
