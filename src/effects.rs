@@ -23,6 +23,8 @@ pub const CRAWL_SEEN: &str = "crawl.seen";
 pub const CRAWL_FINISH: &str = "crawl.finish";
 /// Says that the owner of a crawl still waits for it.
 pub const CRAWL_RENEW: &str = "crawl.renew";
+/// Makes or changes a database, table, view or crawler in the catalog.
+pub const CATALOG_DEFINE: &str = "catalog.define";
 /// Acknowledges deliveries to the inbox (I1).
 pub const INBOX_ACKNOWLEDGE: &str = "inbox.acknowledge";
 /// Creates the ledger or brings it up to date.
@@ -55,6 +57,7 @@ pub const ALL: &[&str] = &[
     CRAWL_SEEN,
     CRAWL_FINISH,
     CRAWL_RENEW,
+    CATALOG_DEFINE,
     INBOX_ACKNOWLEDGE,
     LEDGER_MIGRATE,
     TARGET_CREATE,

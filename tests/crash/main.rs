@@ -21,7 +21,8 @@ use std::time::{Duration, Instant};
 use fault::{Kind, Strike};
 use run::{Report, run};
 use sluicegate::effects::{
-    ALERT_PUSH, ARCHIVE_PUT, CURATED_PUT, LISTING_CLAIM, SUBSCRIPTION_CONFIRM, WAREHOUSE_COMMIT,
+    ALERT_PUSH, ARCHIVE_PUT, CATALOG_DEFINE, CURATED_PUT, LISTING_CLAIM, SUBSCRIPTION_CONFIRM,
+    WAREHOUSE_COMMIT,
 };
 use sluicegate_state::effects::{ADOPT, ATTEMPT_FAILED, BURY};
 
@@ -120,6 +121,7 @@ const NOBODY_FAILS: (&str, &str) = (ATTEMPT_FAILED, "a death leaves nobody who c
 const NOTHING_LOST: (&str, &str) = (ADOPT, "the state is not lost here; it is below");
 const NOTHING_LISTED: (&str, &str) =
     (LISTING_CLAIM, "the inbox scans the landing; where the state is lost it is listed");
+const NO_PIPELINE: (&str, &str) = (CATALOG_DEFINE, "a command's own; src/catalog/tests.rs lets it die");
 const NOBODY_TOLD: (&str, &str) =
     (ALERT_PUSH, "no alarm hangs on documents; src/pipeline/alert/tests.rs lets each push fail");
 const NO_ENDPOINT: (&str, &str) = (
@@ -134,7 +136,7 @@ fn a_process_dies_at_each_moment() {
     println!("{} points: death before and after each effect", tried.points);
     assert_all_struck(
         &tried,
-        &[NOBODY_FAILS, NOBODY_DIED, NOBODY_TOLD, NOTHING_LOST, NOTHING_LISTED, NO_ENDPOINT],
+        &[NOBODY_FAILS, NOBODY_DIED, NOBODY_TOLD, NOTHING_LOST, NOTHING_LISTED, NO_ENDPOINT, NO_PIPELINE],
     );
 }
 
@@ -156,7 +158,10 @@ fn each_effect_fails_once() {
         tried.struck.extend(&report.struck);
     }
     println!("{} points: a process dies while it records a failure", 2 * recorded.len());
-    assert_all_struck(&tried, &[NOBODY_DIED, NOBODY_TOLD, NOTHING_LOST, NOTHING_LISTED, NO_ENDPOINT]);
+    assert_all_struck(
+        &tried,
+        &[NOBODY_DIED, NOBODY_TOLD, NOTHING_LOST, NOTHING_LISTED, NO_ENDPOINT, NO_PIPELINE],
+    );
 }
 
 #[test]
@@ -164,7 +169,7 @@ fn everything_fails_from_a_moment_on_until_a_restart() {
     let tried = advance(Kind::FailsFromThenOn, |_, _| ());
     println!("{} points: everything fails from each moment on until a restart", tried.points);
     // A process that cannot even make itself known starts again, and buries what it left.
-    assert_all_struck(&tried, &[NOBODY_TOLD, NOTHING_LOST, NOTHING_LISTED, NO_ENDPOINT]);
+    assert_all_struck(&tried, &[NOBODY_TOLD, NOTHING_LOST, NOTHING_LISTED, NO_ENDPOINT, NO_PIPELINE]);
 }
 
 #[test]

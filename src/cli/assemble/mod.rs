@@ -21,6 +21,7 @@ use crate::pipeline::tally::Tally;
 use crate::ports::alarm::Alarm;
 use crate::ports::catalog::Catalog;
 use crate::ports::clock::Clock;
+use crate::ports::definitions::Definitions;
 use crate::ports::inbox::Inbox;
 use crate::ports::object_store::ObjectStore;
 use crate::ports::query_engine::{Interrupt, QueryEngine};
@@ -285,6 +286,11 @@ fn catalog(config: &Config, job: &Job, clock: &Arc<dyn Clock>) -> Result<Option<
     let Some(curated) = folder(&config.settings.curated) else { return Ok(None) };
     let tables = job.definition.schema().tables.iter().map(|table| table.name.clone()).collect();
     Ok(Some(Box::new(EmbeddedCatalog::new(&curated, tables, clock.clone()))))
+}
+
+/// The definitions of the Glue Data Catalog.
+pub(super) fn definitions(config: &Config) -> Result<Box<dyn Definitions>, Stop> {
+    cloud::definitions(config)
 }
 
 /// Everybody who is told of what cannot wait.
