@@ -7,8 +7,6 @@ mod definitions;
 mod history;
 mod statement;
 
-pub use definitions::{GlueDefinitions, StatementPlace};
-
 use std::collections::BTreeSet;
 
 use aws_sdk_glue::config::retry::RetryConfig;
@@ -22,6 +20,7 @@ use super::client::AwsClients;
 use super::failure::{HttpResponse, code, describe, failure, status};
 use crate::failure::{Failure, Outcome};
 use crate::ports::catalog::{Catalog, CrawlReport, StartAnswer};
+pub use definitions::{GlueDefinitions, StatementPlace};
 use history::{CrawlerState, report, together};
 
 /// S3 and Glue tell the time of the same region's clocks; this is what they may differ by, and more.
