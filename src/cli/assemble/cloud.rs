@@ -1,19 +1,20 @@
 //! The AWS adapters, where they are compiled in.
 
 #[cfg(feature = "aws")]
-pub(super) use with_aws::{landing, own_store, queue_inbox, supports, supports_queue};
+pub(super) use with_aws::{account, landing, own_store, queue_inbox, supports, supports_queue};
 #[cfg(not(feature = "aws"))]
-pub(super) use without_aws::{landing, own_store, queue_inbox, supports, supports_queue};
+pub(super) use without_aws::{account, landing, own_store, queue_inbox, supports, supports_queue};
 
 #[cfg(feature = "aws")]
 mod with_aws {
     use std::collections::BTreeMap;
     use std::sync::{Arc, OnceLock};
 
-    use crate::aws::{AwsClients, Mode, S3Store, SqsInbox, SqsOptions};
+    use crate::aws::{AwsAccount, AwsClients, Mode, S3Store, SqsInbox, SqsOptions};
     use crate::cli::exit::Stop;
     use crate::config::Location;
     use crate::job::Job;
+    use crate::ports::account::Account;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
 
@@ -25,6 +26,11 @@ mod with_aws {
         }
         let made = AwsClients::from_environment()?;
         Ok(CLIENTS.get_or_init(|| made).clone())
+    }
+
+    /// Clients of its own: whoever asks does not wait as long as work does.
+    pub(in crate::cli::assemble) fn account() -> Result<Option<Arc<dyn Account>>, Stop> {
+        Ok(Some(Arc::new(AwsAccount::from_environment()?)))
     }
 
     pub(in crate::cli::assemble) fn supports(_location: &Location) -> Result<(), Stop> {
@@ -78,11 +84,16 @@ mod without_aws {
     use crate::cli::exit::Stop;
     use crate::config::Location;
     use crate::job::Job;
+    use crate::ports::account::Account;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
 
     fn not_built_in(what: impl std::fmt::Display) -> Stop {
         Stop::usage(format!("{what}: this program was built without AWS; build it with the default features"))
+    }
+
+    pub(in crate::cli::assemble) fn account() -> Result<Option<Arc<dyn Account>>, Stop> {
+        Ok(None)
     }
 
     pub(in crate::cli::assemble) fn supports(location: &Location) -> Result<(), Stop> {
