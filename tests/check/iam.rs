@@ -152,6 +152,10 @@ impl Deployment {
                 !without.is_some_and(|gone| place == gone.place.name() && *action == gone.action)
             };
             statement["Action"].as_array_mut().unwrap().retain(is_kept);
+            // The stand-in takes the name of a crawler for that of a table, and knows no statement's workgroup.
+            if place == "Catalog" || place == "Athena" {
+                statement["Resource"] = json!("*");
+            }
         }
         policy
     }
@@ -180,9 +184,11 @@ impl Deployment {
         clients.block_on(clients.s3().put_object().bucket(bucket).key(key).body(body).send()).unwrap();
     }
 
+    /// Of the landing and of our own places. The place of results is left out: without a SQL engine the stand-in lets
+    /// every statement succeed.
     fn keys(&self, clients: &AwsClients) -> Vec<String> {
         let mut keys = Vec::new();
-        for bucket in [&self.landing, &self.archive, &self.curated, &self.results] {
+        for bucket in [&self.landing, &self.archive, &self.curated] {
             let page = clients.block_on(clients.s3().list_objects_v2().bucket(bucket).send()).unwrap();
             keys.extend(page.contents().iter().map(|object| object.key().unwrap().to_owned()));
             let uploads = clients.s3().list_multipart_uploads().bucket(bucket).send();
@@ -258,8 +264,8 @@ fn each_permission_in_turn_is_taken_away() {
     let clients = owner(&deployment.endpoint);
     each_missing_permission_is_named_alone(&deployment);
     assert_eq!(deployment.keys(&clients), [] as [&str; 0], "nothing was written, and nothing begun");
-    let keys = ["in/1.txt", "originals/a", "csv/invoices/b", "athena/c"];
-    let buckets = [&deployment.landing, &deployment.archive, &deployment.curated, &deployment.results];
+    let keys = ["in/1.txt", "originals/a", "csv/invoices/b"];
+    let buckets = [&deployment.landing, &deployment.archive, &deployment.curated];
     for (bucket, key) in buckets.into_iter().zip(keys) {
         deployment.upload(&clients, bucket, key);
     }

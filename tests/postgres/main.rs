@@ -3,6 +3,7 @@
 
 mod bench;
 mod loads;
+mod looking;
 #[path = "../conformance/manual_clock.rs"]
 mod manual_clock;
 mod measure;

@@ -39,7 +39,10 @@ impl AwsAccount {
 
     pub(super) fn start_nothing(&self, workgroup: &str, output: Option<&str>) -> Asked<String> {
         let request = self.clients.athena().start_query_execution().query_string(NOTHING);
-        let place = output.map(|output| ResultConfiguration::builder().output_location(output).build());
+        let place = output.map(|output| {
+            let place = format!("{}/", output.trim_end_matches('/'));
+            ResultConfiguration::builder().output_location(place).build()
+        });
         let request = request.work_group(workgroup).set_result_configuration(place);
         match self.clients.block_on(request.send()) {
             Ok(answer) => Asked::Told(answer.query_execution_id().unwrap_or_default().to_owned()),

@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_sqs::types::{
-    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
-    QueueAttributeName,
-};
+use aws_sdk_sqs::types::QueueAttributeName;
 
 use super::AwsAccount;
-use crate::ports::account::{Asked, Denial};
+use crate::ports::account::Asked;
 
 /// A receipt that no queue has given.
 const NO_RECEIPT: &str = "sluicegate-check-no-such-receipt";
@@ -34,34 +31,22 @@ impl AwsAccount {
         }
     }
 
+    /// One message at a time, although the work is done by tens: both need the same permission (SQS developer guide, API
+    /// permissions), and only here it has its name everywhere.
     pub(super) fn delete_nothing(&self, url: &str) -> Asked<()> {
-        let entry = DeleteMessageBatchRequestEntry::builder().id("0").receipt_handle(NO_RECEIPT).build();
-        let request = self.clients.sqs().delete_message_batch().queue_url(url);
-        match self.clients.block_on(request.set_entries(entry.ok().map(|entry| vec![entry])).send()) {
-            Ok(answer) => denied_inside(answer.failed()),
+        let request = self.clients.sqs().delete_message().queue_url(url).receipt_handle(NO_RECEIPT);
+        match self.clients.block_on(request.send()) {
+            Ok(_) => Asked::Told(()),
             Err(error) => self.impossible(&format!("deleting from {url}"), &error),
         }
     }
 
     pub(super) fn show_nothing(&self, url: &str) -> Asked<()> {
-        let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id("0").receipt_handle(NO_RECEIPT);
-        let entry = entry.visibility_timeout(0).build();
-        let request = self.clients.sqs().change_message_visibility_batch().queue_url(url);
-        match self.clients.block_on(request.set_entries(entry.ok().map(|entry| vec![entry])).send()) {
-            Ok(answer) => denied_inside(answer.failed()),
+        let request = self.clients.sqs().change_message_visibility().queue_url(url);
+        let request = request.receipt_handle(NO_RECEIPT).visibility_timeout(0);
+        match self.clients.block_on(request.send()) {
+            Ok(_) => Asked::Told(()),
             Err(error) => self.impossible(&format!("giving back to {url}"), &error),
         }
-    }
-}
-
-/// Whether the answer about the one message of a batch is a refusal; that there is no such message is none.
-fn denied_inside(failed: &[BatchResultErrorEntry]) -> Asked<()> {
-    let denied = failed.iter().find(|entry| entry.code().starts_with("AccessDenied"));
-    match denied {
-        Some(entry) => {
-            let message = entry.message().unwrap_or("no message");
-            Asked::Denied(Denial::from_words(format!("{}, {message}", entry.code())))
-        }
-        None => Asked::Told(()),
     }
 }
