@@ -151,3 +151,39 @@ pub(super) fn statement(action: &str, resource: &str) -> String {
     }
     statement.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::permission::{Place, permission};
+    use super::*;
+
+    fn of_words(words: &str) -> Finding {
+        let mut report = Report::new("archive");
+        let permission = permission(Place::Archive, "s3:GetObject");
+        report.denied("reading", &Denial::from_words(words), permission, "arn:aws:s3:::b/*");
+        report.into_findings().remove(0)
+    }
+
+    #[test]
+    fn a_key_is_named_by_the_words_alone() {
+        let finding = of_words(
+            "AccessDenied (403), User: me is not authorized to perform: kms:Decrypt on resource: \
+             arn:aws:kms:eu-west-1:1:key/k because no identity-based policy allows the kms:Decrypt action",
+        );
+        let expected =
+            r#"{"Effect":"Allow","Action":"kms:Decrypt","Resource":"arn:aws:kms:eu-west-1:1:key/k"}"#;
+        assert_eq!(finding.todo, format!("add to the role's policy: {expected}"));
+    }
+
+    #[test]
+    fn an_explicit_deny_is_not_mended_by_another_statement() {
+        let finding =
+            of_words("AccessDenied (403), not authorized to perform: s3:GetObject with an explicit deny");
+        assert!(finding.todo.starts_with("remove the explicit deny"), "{finding:?}");
+    }
+
+    #[test]
+    fn several_resources_are_a_list() {
+        assert_eq!(statement("a:B", "x y"), r#"{"Effect":"Allow","Action":"a:B","Resource":["x","y"]}"#);
+    }
+}

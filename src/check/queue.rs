@@ -167,7 +167,7 @@ fn allows(policy: &Value, service: &str, source: Option<&str>) -> bool {
     };
     statements.iter().any(|statement| {
         statement.get("Effect").and_then(Value::as_str) == Some("Allow")
-            && names(statement.get("Action"), |action| is_sending(action))
+            && names(statement.get("Action"), is_sending)
             && is_principal(statement.get("Principal"), service)
             && is_source(statement.get("Condition"), source)
     })

@@ -17,6 +17,8 @@ pub struct Inboxes<'a> {
     pub queue: Option<&'a str>,
     /// The topic's ARN.
     pub topic: Option<&'a str>,
+    /// SNS posts to us.
+    pub listens: bool,
 }
 
 /// The landing bucket of a job, and whether the queue suits it.
@@ -59,7 +61,18 @@ fn look_at_landing(
     let rules = report.told("lifecycle", asked, permission, &spot.bucket_arn(), &spot.no_bucket())?;
     let life = rules
         .and_then(|rules| lifecycle::of_landing(report, &rules, &root, versioning, job.expires_after_hours));
-    let queue_arn = inboxes.queue.map(|url| arn::queue(&region, url));
+    if inboxes.queue.is_none() && !inboxes.listens {
+        report.note(
+            "notifications",
+            "nobody listens: documents are found by the hourly listing alone",
+            "set SLUICEGATE_QUEUE, or SLUICEGATE_SNS_LISTEN and SLUICEGATE_TOPIC",
+        );
+        return Ok(());
+    }
+    // The queue's own settings are reported with the queue; here they only say whether it suits the landing.
+    let attributes = inboxes.queue.and_then(|url| account.queue(url).into_told());
+    let named = attributes.as_ref().and_then(|attributes| attributes.get("QueueArn").cloned());
+    let queue_arn = named.or_else(|| inboxes.queue.map(|url| arn::queue(&region, url)));
     let wanted = wiring::Wanted { queue: queue_arn.as_deref(), topic: inboxes.topic };
     let asked = account.notifications(spot.bucket);
     let permission = spot.permission("s3:GetBucketNotification");
@@ -68,10 +81,7 @@ fn look_at_landing(
         let listed = listed.as_deref().unwrap_or_default();
         wiring::of_landing(report, &notifications, job, &root, &wanted, listed)
     });
-    if let Some(url) = inboxes.queue {
-        let attributes = account.queue(url);
-        suits(report, attributes.into_told().as_ref(), life, targets.as_deref());
-    }
+    suits(report, attributes.as_ref(), life, targets.as_deref());
     Ok(())
 }
 

@@ -67,7 +67,8 @@ pub(super) fn of_landing(
 fn leads_to_us(target: &EventTarget, wanted: &Wanted<'_>) -> bool {
     match target {
         EventTarget::Queue(arn) => wanted.queue == Some(arn.as_str()),
-        EventTarget::Topic(arn) => wanted.topic.is_none_or(|topic| topic == arn),
+        // Any topic can feed the queue; the configured one is only the one that may post to us.
+        EventTarget::Topic(arn) => wanted.queue.is_some() || wanted.topic.is_none_or(|topic| topic == arn),
         EventTarget::EventBridge => true,
         EventTarget::Other(_) => false,
     }

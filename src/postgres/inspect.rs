@@ -55,7 +55,10 @@ pub fn inspect(url: &Secret, jobs: &[Wanted<'_>]) -> Outcome<ServerFacts> {
 /// a thread that nobody waits for.
 fn connect_in_time(address: Address) -> Outcome<Session> {
     let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || sender.send(connect(&address, "check")));
+    std::thread::spawn(move || {
+        // Nobody listens any more if it took too long.
+        let _ = sender.send(connect(&address, "check"));
+    });
     receiver.recv_timeout(2 * PATIENCE).unwrap_or_else(|_| {
         Err(Failure::transient(format!("the server says nothing for {} seconds", 2 * PATIENCE.as_secs())))
     })

@@ -123,7 +123,7 @@ impl MadeUp {
     /// Everything that `check` asks, in one list.
     pub(crate) fn findings(&self) -> Vec<Finding> {
         let job = job();
-        let inboxes = Inboxes { queue: Some(QUEUE), topic: None };
+        let inboxes = Inboxes { queue: Some(QUEUE), topic: None, listens: false };
         let mut findings = landing(self, &job, &inboxes);
         findings.extend(own_place(self, Place::Archive, "originals", "", "invoices/dt=1970-01-01/x.tar.zst"));
         findings.extend(own_place(self, Place::Curated, "data", "csv", "invoices/dt=1970-01-01/x.csv"));

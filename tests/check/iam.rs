@@ -219,7 +219,9 @@ fn queue_of(clients: &AwsClients, bucket: &str) -> (String, String) {
     let name = fresh_name("queue");
     let url = clients.block_on(clients.sqs().create_queue().queue_name(&name).send()).unwrap();
     let url = url.queue_url.unwrap();
-    let arn = format!("arn:aws:sqs:{REGION}:000000000000:{name}");
+    let request = clients.sqs().get_queue_attributes().queue_url(&url);
+    let attributes = clients.block_on(request.attribute_names(QueueAttributeName::QueueArn).send()).unwrap();
+    let arn = attributes.attributes.unwrap()[&QueueAttributeName::QueueArn].clone();
     let policy = json!({ "Version": "2012-10-17", "Statement": [{
         "Effect": "Allow", "Principal": { "Service": "s3.amazonaws.com" }, "Action": "sqs:SendMessage",
         "Resource": arn, "Condition": { "ArnLike": { "aws:SourceArn": format!("arn:aws:s3:::{bucket}") } },

@@ -1,11 +1,11 @@
 //! Each setting in turn is wrong: just that one is named. The whole of a sound account's findings is a snapshot.
 
-use sluicegate::check::Level;
+use sluicegate::check::{Inboxes, Level, landing};
 use sluicegate::ports::account::{
     BucketNotification, CrawlerFacts, EventTarget, LifecycleRule, WorkGroupFacts,
 };
 
-use crate::account::{MadeUp, QUEUE_ARN, TOPIC, rule};
+use crate::account::{MadeUp, QUEUE_ARN, TOPIC, job, rule};
 
 /// `level what: found → todo`, one a line.
 fn lines(account: &MadeUp) -> String {
@@ -238,4 +238,21 @@ fn each_setting_of_the_crawler_and_the_workgroup_is_named_alone() {
         one.s3_targets = vec!["s3://data/csv/".to_owned()];
     });
     assert_eq!(by_place.troubles(), []);
+}
+
+/// What a job's landing says, with other ways for notifications to come.
+fn notifications(account: &MadeUp, inboxes: &Inboxes<'_>) -> Vec<(Level, String)> {
+    let findings = landing(account, &job(), inboxes).into_iter();
+    let of_wiring = findings.filter(|finding| finding.what.ends_with(": notifications"));
+    of_wiring.map(|finding| (finding.level, finding.found)).collect()
+}
+
+#[test]
+fn a_topic_may_post_to_us() {
+    let posted = |topic| Inboxes { queue: None, topic: Some(topic), listens: true };
+    let sound = MadeUp::sound();
+    assert_eq!(notifications(&sound, &posted(TOPIC))[0].0, Level::Ok);
+    assert_eq!(notifications(&sound, &posted("arn:aws:sns:eu-west-1:111122223333:other"))[0].0, Level::Wrong);
+    let nobody = notifications(&sound, &Inboxes::default());
+    assert_eq!(nobody[0].0, Level::Note, "{nobody:?}");
 }

@@ -93,6 +93,10 @@ impl AwsAccount {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let is_refusal = matches!(status(error), Some(400..=499));
+        // S3 and the others always give a code. What has none broke down over a request that it did not expect.
+        if status(error) == Some(500) && code(error).is_none() {
+            return Asked::Unknown(describe(error));
+        }
         match self.answer(doing, error) {
             Asked::Silent(words) if is_refusal && !is_about_who_asks(code(error)) => {
                 tracing::debug!("allowed, since it was refused otherwise: {words}");

@@ -40,7 +40,7 @@ fn has_versions(store: &S3Store) -> Outcome<bool> {
 pub(in crate::aws) fn versioning(
     clients: &AwsClients,
     bucket: &str,
-) -> Result<bool, SdkError<GetBucketVersioningError, HttpResponse>> {
+) -> Result<bool, Box<SdkError<GetBucketVersioningError, HttpResponse>>> {
     let request = clients.s3().get_bucket_versioning().bucket(bucket);
     match clients.block_on(request.send()) {
         Ok(answer) => Ok(matches!(
@@ -51,7 +51,7 @@ pub(in crate::aws) fn versioning(
         Err(error) if status(&error) == Some(501) => Ok(false),
         // Some storages give the answer's outermost element another name than the documented one.
         Err(error) if status(&error) == Some(200) => Ok(body_says_versions(&error)),
-        Err(error) => Err(error),
+        Err(error) => Err(Box::new(error)),
     }
 }
 

@@ -68,7 +68,11 @@ fn add_landing(config: &Arc<Config>, job: &Job, account: &Arc<dyn Account>, grou
     let (config, job, account) = (config.clone(), job.clone(), account.clone());
     groups.add(format!("landing of {}", job.name), move || {
         let inbox = &config.settings.inbox;
-        let inboxes = Inboxes { queue: inbox.queue.as_deref(), topic: inbox.topic.as_deref() };
+        let inboxes = Inboxes {
+            queue: inbox.queue.as_deref(),
+            topic: inbox.topic.as_deref(),
+            listens: inbox.sns_listen.is_some(),
+        };
         landing(account.as_ref(), &job, &inboxes)
     });
 }

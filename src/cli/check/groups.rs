@@ -1,6 +1,6 @@
 //! Groups of findings, each looked for in a thread of its own.
 
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use crate::check::Finding;
@@ -36,11 +36,11 @@ impl Groups {
             found.push((name, None));
         }
         drop(sender);
-        loop {
-            match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok((index, findings)) => found[index].1 = Some(findings),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-            }
+        // It ends when every thread has, or when there is no time left.
+        while let Ok((index, findings)) =
+            receiver.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
+            found[index].1 = Some(findings);
         }
         let in_order = found.into_iter().map(|(name, findings)| {
             findings.unwrap_or_else(|| {
