@@ -22,8 +22,11 @@ pub const CRAWL_FINISH: &str = "crawl.finish";
 /// Acknowledges deliveries to the inbox (I1).
 pub const INBOX_ACKNOWLEDGE: &str = "inbox.acknowledge";
 
+/// Tells a person of what cannot wait.
+pub const ALERT_PUSH: &str = "alert.push";
+
 /// All names of this crate.
-pub const ALL: [&str; 10] = [
+pub const ALL: [&str; 11] = [
     ARCHIVE_PUT,
     LANDING_GET,
     WAREHOUSE_COMMIT,
@@ -34,4 +37,5 @@ pub const ALL: [&str; 10] = [
     CRAWL_START,
     CRAWL_FINISH,
     INBOX_ACKNOWLEDGE,
+    ALERT_PUSH,
 ];

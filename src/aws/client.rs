@@ -53,6 +53,7 @@ pub struct AwsClients {
     sqs: aws_sdk_sqs::Client,
     glue: aws_sdk_glue::Client,
     athena: aws_sdk_athena::Client,
+    sns: aws_sdk_sns::Client,
     region: String,
     credentials: Option<SharedCredentialsProvider>,
 }
@@ -125,13 +126,15 @@ impl AwsClients {
         let sqs = aws_sdk_sqs::config::Builder::from(&config).timeout_config(limits.sqs).build();
         let control = limits.control;
         let glue = aws_sdk_glue::config::Builder::from(&config).timeout_config(control.clone()).build();
-        let athena = aws_sdk_athena::config::Builder::from(&config).timeout_config(control).build();
+        let athena = aws_sdk_athena::config::Builder::from(&config).timeout_config(control.clone()).build();
+        let sns = aws_sdk_sns::config::Builder::from(&config).timeout_config(control).build();
         Ok(Self {
             runtime: Arc::new(runtime),
             s3: aws_sdk_s3::Client::from_conf(s3),
             sqs: aws_sdk_sqs::Client::from_conf(sqs),
             glue: aws_sdk_glue::Client::from_conf(glue),
             athena: aws_sdk_athena::Client::from_conf(athena),
+            sns: aws_sdk_sns::Client::from_conf(sns),
             region,
             credentials: config.credentials_provider(),
         })
@@ -177,6 +180,11 @@ impl AwsClients {
             Ok(Err(error)) => Err(causes(&error)),
             Err(_) => Err("no answer in time from where they should come from".to_owned()),
         }
+    }
+
+    /// The SNS client, for alerts.
+    pub fn sns(&self) -> &aws_sdk_sns::Client {
+        &self.sns
     }
 
     /// Waits for `future` on a plain thread.

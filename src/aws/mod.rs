@@ -2,6 +2,7 @@
 //! pipeline calls from plain threads and blocks.
 
 mod account;
+mod alarm;
 mod client;
 mod failure;
 mod pause;
@@ -9,6 +10,7 @@ mod s3;
 mod sqs;
 
 pub use account::AwsAccount;
+pub use alarm::SnsAlarm;
 pub use client::AwsClients;
 pub use failure::failure;
 pub use s3::{S3Options, S3Store};

@@ -7,6 +7,7 @@ use sluicegate_state::{BatchState, DrainerLock, Store};
 
 use crate::config::Config;
 use crate::failure::FailureKind;
+use crate::pipeline::alert::{AlertStage, watched};
 use crate::pipeline::archive::ArchiveStage;
 use crate::pipeline::bell::Bell;
 use crate::pipeline::context::Context;
@@ -127,12 +128,25 @@ fn work(
     if asked.to_stop() && !options.watch {
         waiting.push("stopped by a signal".to_owned());
     }
+    if !options.watch {
+        tell(config, context, store)?;
+    }
     drop(progress);
     let mut failed = 0;
     for job in context.jobs.keys() {
         failed += store.batch_counts(job)?.get(&BatchState::Failed).copied().unwrap_or(0);
     }
     Ok(Summary::new(&context.tally.counts(), failed, waiting))
+}
+
+/// Tells people of what this drain leaves behind. Whether they can be told changes nothing about the drain.
+fn tell(config: &Config, context: &Context, store: &mut Store) -> Result<(), Stop> {
+    let mut alarms = assemble::alarms(config)?;
+    match watched(context, store, &mut alarms, assemble::horizon(config)) {
+        Ok(_) => {}
+        Err(failure) => tracing::warn!("an alert could not be told, the next drain tries again: {failure}"),
+    }
+    Ok(())
 }
 
 /// The ledger is looked at before anything is done; one that cannot be reached is looked at again when it is needed.
@@ -187,5 +201,9 @@ fn parts(
     stages.push(Box::new(LoadStage::new(context.clone())?));
     stages.push(Box::new(PublishStage::new(context.clone())?));
     stages.push(Box::new(CrawlStage::new(context.clone(), catalogs, WindowEnd::Ticks { watch })?));
+    let alarms = assemble::alarms(config)?;
+    if watch && !alarms.is_empty() {
+        stages.push(Box::new(AlertStage::new(context.clone(), alarms, assemble::horizon(config))?));
+    }
     Ok(Parts { stages, pulses })
 }

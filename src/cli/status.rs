@@ -8,6 +8,7 @@ use sluicegate_state::{Backlog, BatchState, Store, Timestamp};
 
 use crate::config::Config;
 use crate::job::Job;
+use crate::pipeline::alert::deadline;
 use crate::pipeline::ledger::compare_identity;
 use crate::ports::clock::{Clock, SystemClock};
 use crate::ports::warehouse::{CrawlRow, DocumentOutcome, Warehouse};
@@ -21,8 +22,6 @@ use super::stored::{STATES, existing_store};
 
 /// An unfinished document older than this is worth a person's look.
 const OLD_HOURS: i64 = 6;
-/// A document that expires sooner than this is worth a person's look at once.
-const URGENT_HOURS: i64 = 6;
 
 #[derive(Serialize)]
 struct JobStatus {
@@ -90,6 +89,9 @@ fn gather(config: &Config, clock: Arc<dyn Clock>) -> Result<Status, Stop> {
     }
     let mut jobs = Vec::new();
     for job in &config.jobs {
+        if let Some(store) = &store {
+            find_deadline(config, job, store, now, &mut problems)?;
+        }
         let status = job_status(job, store.as_ref(), warehouse.as_deref_mut(), now, &mut problems)?;
         note_outcomes(&status, &mut notes);
         jobs.push(status);
@@ -156,6 +158,27 @@ fn job_status(
     })
 }
 
+/// Documents that may be lost come first: what is not archived when the landing removes it cannot be read any more.
+fn find_deadline(
+    config: &Config,
+    job: &Job,
+    store: &Store,
+    now: Timestamp,
+    problems: &mut Vec<Problem>,
+) -> Result<(), Stop> {
+    let landing = assemble::landing(&job.landing)?;
+    let horizon = assemble::horizon(config);
+    if let Some(deadline) = deadline(store, job, Some(landing.as_ref()), now, horizon)? {
+        let (why, command) = match &deadline.cause {
+            Some(cause) => (cause.as_str(), "sluicegate check"),
+            None => ("not archived yet", "sluicegate drain"),
+        };
+        let what = format!("{}: {}, {why}", job.name, deadline.words(now));
+        problems.insert(0, Problem { what, command: command.to_owned() });
+    }
+    Ok(())
+}
+
 fn find_problems(
     job: &Job,
     store: Option<&Store>,
@@ -167,10 +190,6 @@ fn find_problems(
 ) -> Result<(), Stop> {
     let name = &job.name;
     let mut add = |what: String, command: String| problems.push(Problem { what, command });
-    if let Some(at) = backlog.earliest_expiry.filter(|at| (*at - now).num_hours() < URGENT_HOURS) {
-        let what = format!("{name}: documents that are not archived yet expire in {}", span(at - now));
-        add(what, "sluicegate drain".to_owned());
-    }
     if failed > 0 {
         let what = format!(
             "{name}: {} parked, with {} documents",

@@ -28,8 +28,23 @@ pub struct Settings {
     pub athena_workgroup: Option<String>,
     /// Where Athena writes results.
     pub athena_output: Option<String>,
+    /// Whom to tell of what cannot wait.
+    pub alert: AlertSettings,
     /// Depth and concurrency.
     pub pipeline: PipelineSettings,
+}
+
+/// Whom to tell of what cannot wait; with nothing set, `status` alone tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertSettings {
+    /// The ARN of an SNS topic.
+    pub topic: Option<String>,
+    /// A command line.
+    pub command: Option<String>,
+    /// A file to append to.
+    pub file: Option<PathBuf>,
+    /// How long before its expiry a document that is not archived is told of.
+    pub hours_before: u32,
 }
 
 /// How notifications arrive. With none of them set, a landing folder is scanned.
@@ -72,6 +87,8 @@ struct SettingsFile {
     #[serde(default)]
     athena: AthenaTable,
     #[serde(default)]
+    alert: AlertTable,
+    #[serde(default)]
     pipeline: PipelineTable,
 }
 
@@ -94,6 +111,21 @@ struct CatalogTable {
 struct AthenaTable {
     workgroup: String,
     output: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AlertTable {
+    topic: Option<Spanned<String>>,
+    command: String,
+    file: String,
+    hours_before: Spanned<u32>,
+}
+
+impl Default for AlertTable {
+    fn default() -> Self {
+        Self { topic: None, command: String::new(), file: String::new(), hours_before: Spanned::new(0..0, 6) }
+    }
 }
 
 #[derive(Deserialize)]
@@ -131,10 +163,38 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<(Settings, Spanned<String
         catalog_database: some(read.catalog.database),
         athena_workgroup: some(read.athena.workgroup),
         athena_output: output.map(Spanned::into_inner),
+        alert: alert(&source, read.alert)?,
         pipeline: pipeline(&source, &read.pipeline)?,
     };
     filled(&source, &read.jobs, "the path of a folder of job files, beside this file")?;
     Ok((settings, read.jobs))
+}
+
+fn alert(source: &Source<'_>, table: AlertTable) -> Result<AlertSettings, ConfigError> {
+    let topic = table.topic.filter(|topic| !topic.get_ref().is_empty());
+    if let Some(topic) = topic.as_ref().filter(|topic| !is_topic(topic.get_ref())) {
+        let problem =
+            format!("`{}` is no SNS topic; allowed: arn:aws:sns:region:account:name", topic.get_ref());
+        return Err(source.key_error(topic.span().start, &problem));
+    }
+    let hours_before = match *table.hours_before.get_ref() {
+        hours @ 1..=720 => hours,
+        hours => {
+            let problem = format!("{hours} is out of range; allowed: 1 to 720");
+            return Err(source.key_error(table.hours_before.span().start, &problem));
+        }
+    };
+    Ok(AlertSettings {
+        topic: topic.map(Spanned::into_inner),
+        command: some(table.command),
+        file: some(table.file).map(PathBuf::from),
+        hours_before,
+    })
+}
+
+fn is_topic(arn: &str) -> bool {
+    let parts: Vec<&str> = arn.split(':').collect();
+    parts.len() == 6 && parts[0] == "arn" && parts[2] == "sns" && parts.iter().all(|part| !part.is_empty())
 }
 
 fn pipeline(source: &Source<'_>, table: &PipelineTable) -> Result<PipelineSettings, ConfigError> {

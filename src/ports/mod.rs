@@ -1,6 +1,7 @@
 //! The ports: what the pipeline needs from the outside world, as traits. Adapters know ports; ports know no adapters.
 
 pub mod account;
+pub mod alarm;
 pub mod catalog;
 pub mod clock;
 pub mod inbox;

@@ -120,7 +120,13 @@ fn the_table_of_variables_can_be_read() {
     };
     let sns = ["SLUICEGATE_SNS_LISTEN"].map(str::to_owned);
     assert_eq!(names(&[]), sns.clone().into());
-    let aws = ["SLUICEGATE_ARCHIVE", "SLUICEGATE_CURATED", "SLUICEGATE_LANDING", "SLUICEGATE_QUEUE"];
+    let aws = [
+        "SLUICEGATE_ALERT_TOPIC",
+        "SLUICEGATE_ARCHIVE",
+        "SLUICEGATE_CURATED",
+        "SLUICEGATE_LANDING",
+        "SLUICEGATE_QUEUE",
+    ];
     assert_eq!(names(&["aws"]), aws.map(str::to_owned).into_iter().chain(sns.clone()).collect());
     let postgres = ["SLUICEGATE_WAREHOUSE".to_owned()].into_iter().chain(sns);
     assert_eq!(names(&["postgres"]), postgres.collect());

@@ -1,20 +1,25 @@
 //! The AWS adapters, where they are compiled in.
 
 #[cfg(feature = "aws")]
-pub(super) use with_aws::{account, landing, own_store, queue_inbox, supports, supports_queue};
+pub(super) use with_aws::{
+    account, landing, own_store, queue_inbox, supports, supports_queue, supports_topic, topic_alarm,
+};
 #[cfg(not(feature = "aws"))]
-pub(super) use without_aws::{account, landing, own_store, queue_inbox, supports, supports_queue};
+pub(super) use without_aws::{
+    account, landing, own_store, queue_inbox, supports, supports_queue, supports_topic, topic_alarm,
+};
 
 #[cfg(feature = "aws")]
 mod with_aws {
     use std::collections::BTreeMap;
     use std::sync::{Arc, OnceLock};
 
-    use crate::aws::{AwsAccount, AwsClients, Mode, S3Store, SqsInbox, SqsOptions};
+    use crate::aws::{AwsAccount, AwsClients, Mode, S3Store, SnsAlarm, SqsInbox, SqsOptions};
     use crate::cli::exit::Stop;
     use crate::config::Location;
     use crate::job::Job;
     use crate::ports::account::Account;
+    use crate::ports::alarm::Alarm;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
 
@@ -41,6 +46,10 @@ mod with_aws {
         Ok(())
     }
 
+    pub(in crate::cli::assemble) fn supports_topic(_topic: &str) -> Result<(), Stop> {
+        Ok(())
+    }
+
     fn bucket_of(location: &Location) -> (&str, &str) {
         match location {
             Location::S3 { bucket, prefix } => (bucket, prefix),
@@ -58,6 +67,10 @@ mod with_aws {
     pub(in crate::cli::assemble) fn own_store(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
         let (bucket, prefix) = bucket_of(location);
         Ok(Arc::new(S3Store::under(clients()?, bucket, prefix)))
+    }
+
+    pub(in crate::cli::assemble) fn topic_alarm(topic: &str) -> Result<Box<dyn Alarm>, Stop> {
+        Ok(Box::new(SnsAlarm::new(clients()?, topic)))
     }
 
     /// One queue for all jobs whose documents land in buckets.
@@ -85,6 +98,7 @@ mod without_aws {
     use crate::config::Location;
     use crate::job::Job;
     use crate::ports::account::Account;
+    use crate::ports::alarm::Alarm;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
 
@@ -107,12 +121,20 @@ mod without_aws {
         Err(not_built_in(format!("the queue {queue}")))
     }
 
+    pub(in crate::cli::assemble) fn supports_topic(topic: &str) -> Result<(), Stop> {
+        Err(not_built_in(format!("the topic {topic}")))
+    }
+
     pub(in crate::cli::assemble) fn landing(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
         Err(not_built_in(location))
     }
 
     pub(in crate::cli::assemble) fn own_store(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
         Err(not_built_in(location))
+    }
+
+    pub(in crate::cli::assemble) fn topic_alarm(topic: &str) -> Result<Box<dyn Alarm>, Stop> {
+        Err(not_built_in(format!("the topic {topic}")))
     }
 
     pub(in crate::cli::assemble) fn queue_inbox(

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use sluicegate_state::seam::Seam;
 
 use crate::config::{Config, Location, WarehouseLocation};
-use crate::embedded::{EmbeddedCatalog, EmbeddedQueryEngine};
+use crate::embedded::{CommandAlarm, EmbeddedCatalog, EmbeddedQueryEngine, FileAlarm};
 use crate::failure::Failure;
 use crate::folder::{FolderInbox, FolderStore};
 use crate::job::Job;
@@ -18,6 +18,7 @@ use crate::pipeline::context::Context;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::tally::Tally;
 use crate::ports::account::Account;
+use crate::ports::alarm::Alarm;
 use crate::ports::catalog::Catalog;
 use crate::ports::clock::Clock;
 use crate::ports::inbox::Inbox;
@@ -51,6 +52,9 @@ pub(super) fn refuse_unsupported(config: &Config) -> Result<(), Stop> {
     cloud::supports(&config.settings.curated)?;
     if let Some(queue) = &config.settings.inbox.queue {
         cloud::supports_queue(queue)?;
+    }
+    if let Some(topic) = &config.settings.alert.topic {
+        cloud::supports_topic(topic)?;
     }
     if matches!(config.settings.warehouse, WarehouseLocation::Postgres(_)) && !cfg!(feature = "postgres") {
         return Err(warehouse::not_built_in());
@@ -126,7 +130,7 @@ pub(super) fn context(config: &Config, surroundings: Surroundings) -> Result<Con
     })
 }
 
-fn landing(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
+pub(super) fn landing(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
     match folder(location) {
         Some(path) => Ok(Arc::new(FolderStore::new(path))),
         None => cloud::landing(location),
@@ -213,6 +217,27 @@ pub(super) fn catalogs(config: &Config, clock: &Arc<dyn Clock>) -> BTreeMap<Stri
         Box::new(EmbeddedCatalog::new(&curated, tables, clock.clone())) as Box<dyn Catalog>
     };
     config.jobs.iter().map(|job| (job.name.clone(), catalog(job))).collect()
+}
+
+/// Everybody who is told of what cannot wait.
+pub(super) fn alarms(config: &Config) -> Result<Vec<Box<dyn Alarm>>, Stop> {
+    let alert = &config.settings.alert;
+    let mut alarms: Vec<Box<dyn Alarm>> = Vec::new();
+    if let Some(topic) = &alert.topic {
+        alarms.push(cloud::topic_alarm(topic)?);
+    }
+    if let Some(command) = &alert.command {
+        alarms.push(Box::new(CommandAlarm::new(command)));
+    }
+    if let Some(file) = &alert.file {
+        alarms.push(Box::new(FileAlarm::new(file)));
+    }
+    Ok(alarms)
+}
+
+/// How long before its expiry a document is told of.
+pub(super) fn horizon(config: &Config) -> chrono::TimeDelta {
+    chrono::TimeDelta::hours(i64::from(config.settings.alert.hours_before))
 }
 
 /// The query engine over all jobs.

@@ -25,6 +25,21 @@ pub struct Backlog {
     pub earliest_expiry: Option<Timestamp>,
 }
 
+/// Documents of one hour whose originals are not archived yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unarchived {
+    /// How many.
+    pub documents: u64,
+    /// The key of one of them.
+    pub key: String,
+    /// Its announced size.
+    pub size: Option<u64>,
+    /// When the oldest event among them happened.
+    pub event_time: Timestamp,
+    /// The earliest expiry among them, where one was announced.
+    pub expires_at: Option<Timestamp>,
+}
+
 /// How often something came that is only counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CounterTotal {
