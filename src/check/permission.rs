@@ -11,6 +11,10 @@ pub enum Place {
     Curated,
     /// The queue.
     Queue,
+    /// The topic that posts to us.
+    Topic,
+    /// The topic that people are told by.
+    Alerts,
     /// The crawler, its database and its tables.
     Catalog,
     /// The workgroup.
@@ -27,6 +31,8 @@ impl Place {
             Self::Archive => "Archive",
             Self::Curated => "Curated",
             Self::Queue => "Queue",
+            Self::Topic => "Topic",
+            Self::Alerts => "Alerts",
             Self::Catalog => "Catalog",
             Self::Athena => "Athena",
             Self::Results => "Results",
@@ -54,7 +60,7 @@ const fn useful(place: Place, action: &'static str) -> Permission {
 }
 
 /// Every permission, in the order of the policy.
-pub const PERMISSIONS: [Permission; 36] = [
+pub const PERMISSIONS: [Permission; 38] = [
     needed(Place::Landing, "s3:ListBucket"),
     needed(Place::Landing, "s3:GetObject"),
     needed(Place::Landing, "s3:GetBucketVersioning"),
@@ -76,6 +82,8 @@ pub const PERMISSIONS: [Permission; 36] = [
     needed(Place::Queue, "sqs:DeleteMessage"),
     needed(Place::Queue, "sqs:ChangeMessageVisibility"),
     useful(Place::Queue, "sqs:GetQueueAttributes"),
+    useful(Place::Topic, "sns:GetTopicAttributes"),
+    needed(Place::Alerts, "sns:Publish"),
     needed(Place::Catalog, "glue:StartCrawler"),
     needed(Place::Catalog, "glue:GetCrawler"),
     useful(Place::Catalog, "glue:ListCrawls"),

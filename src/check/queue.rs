@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::finding::{Finding, Report, Silence};
 use super::lifecycle::Life;
 use super::permission::{Place, permission};
+use super::policy::{self, allows};
 use super::{arn, finding};
 use crate::ports::account::{Account, EventTarget};
 
@@ -126,8 +127,7 @@ pub(super) fn lasts(report: &mut Report, Retention(seconds): Retention, life: Op
 /// Whether the queue's policy lets those send who have something to tell.
 pub(super) fn accepts(report: &mut Report, attributes: &BTreeMap<String, String>, targets: &[EventTarget]) {
     const PART: &str = "sending to the queue";
-    let policy = attributes.get("Policy").filter(|policy| !policy.is_empty());
-    let policy: Value = policy.and_then(|policy| serde_json::from_str(policy).ok()).unwrap_or(Value::Null);
+    let policy = policy::of_attributes(attributes);
     let queue = attributes.get("QueueArn").map_or("the queue's ARN", String::as_str);
     let mut refused = Vec::new();
     for target in targets {
@@ -137,7 +137,7 @@ pub(super) fn accepts(report: &mut Report, attributes: &BTreeMap<String, String>
             EventTarget::EventBridge => ("events.amazonaws.com", None),
             EventTarget::Other(_) => continue,
         };
-        if !allows(&policy, service, source) {
+        if !allows(&policy, "sqs:SendMessage", service, source) {
             refused.push((service, source));
         }
     }
@@ -158,88 +158,8 @@ pub(super) fn accepts(report: &mut Report, attributes: &BTreeMap<String, String>
     }
 }
 
-/// Whether a policy lets a service send. Conditions other than on the source are taken to be met.
-fn allows(policy: &Value, service: &str, source: Option<&str>) -> bool {
-    let statements = match policy.get("Statement") {
-        Some(Value::Array(list)) => list.as_slice(),
-        Some(one) => std::slice::from_ref(one),
-        None => return false,
-    };
-    statements.iter().any(|statement| {
-        statement.get("Effect").and_then(Value::as_str) == Some("Allow")
-            && names(statement.get("Action"), is_sending)
-            && is_principal(statement.get("Principal"), service)
-            && is_source(statement.get("Condition"), source)
-    })
-}
-
-fn names(value: Option<&Value>, is_it: impl Fn(&str) -> bool) -> bool {
-    match value {
-        Some(Value::String(text)) => is_it(text),
-        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).any(is_it),
-        _ => false,
-    }
-}
-
-fn is_sending(action: &str) -> bool {
-    ["*", "sqs:*", "sqs:send*", "sqs:sendmessage"].contains(&action.to_lowercase().as_str())
-}
-
-fn is_principal(principal: Option<&Value>, service: &str) -> bool {
-    match principal {
-        Some(Value::String(text)) => text == "*",
-        Some(Value::Object(kinds)) => {
-            names(kinds.get("AWS"), |who| who == "*") || names(kinds.get("Service"), |who| who == service)
-        }
-        _ => false,
-    }
-}
-
-fn is_source(condition: Option<&Value>, source: Option<&str>) -> bool {
-    let (Some(Value::Object(operators)), Some(source)) = (condition, source) else { return true };
-    let sources = operators.values().filter_map(Value::as_object).flatten();
-    let mut sources = sources.filter(|(key, _)| key.eq_ignore_ascii_case("aws:SourceArn")).peekable();
-    let fits = |pattern: &str| match pattern.split_once('*') {
-        Some((start, _)) => source.starts_with(start),
-        None => source == pattern,
-    };
-    sources.peek().is_none() || sources.any(|(_, value)| names(Some(value), fits))
-}
-
 /// What cannot be tried without doing it.
 pub(super) fn not_tried(report: &mut Report, part: &str, why: &str, action: &str, resource: &str) {
     let todo = format!("see that the role's policy has: {}", finding::statement(action, resource));
     report.note(part, format!("not tried: {why}"), todo);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TOPIC: &str = "arn:aws:sns:eu-west-1:1:landed";
-
-    fn policy(principal: &str, action: &str, condition: &str) -> Value {
-        let text = format!(
-            r#"{{"Statement": [{{"Effect": "Allow", "Principal": {principal}, "Action": {action}{condition}}}]}}"#
-        );
-        serde_json::from_str(&text).unwrap()
-    }
-
-    #[test]
-    fn a_policy_allows_what_it_says() {
-        let sns = r#"{"Service": "sns.amazonaws.com"}"#;
-        let of_topic = format!(r#", "Condition": {{"ArnEquals": {{"aws:SourceArn": "{TOPIC}"}}}}"#);
-        let of_other = r#", "Condition": {"ArnLike": {"aws:SourceArn": ["arn:aws:sns:eu-west-1:1:other*"]}}"#;
-        for (policy, expected) in [
-            (policy(sns, r#""sqs:SendMessage""#, &of_topic), true),
-            (policy(r#""*""#, r#"["SQS:SendMessage"]"#, ""), true),
-            (policy(r#"{"AWS": "*"}"#, r#""sqs:*""#, ""), true),
-            (policy(sns, r#""sqs:ReceiveMessage""#, ""), false),
-            (policy(r#"{"Service": "s3.amazonaws.com"}"#, r#""sqs:SendMessage""#, ""), false),
-            (policy(sns, r#""sqs:SendMessage""#, of_other), false),
-            (Value::Null, false),
-        ] {
-            assert_eq!(allows(&policy, "sns.amazonaws.com", Some(TOPIC)), expected, "{policy}");
-        }
-    }
 }

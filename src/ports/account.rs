@@ -206,6 +206,9 @@ pub trait Account: Send + Sync {
     /// A queue's attributes by their names in the SQS API.
     fn queue(&self, url: &str) -> Asked<BTreeMap<String, String>>;
 
+    /// A topic's attributes by their names in the SNS API.
+    fn topic(&self, arn: &str) -> Asked<BTreeMap<String, String>>;
+
     /// Whether messages may be received: asks for one and leaves it visible.
     fn receive(&self, url: &str) -> Asked<()>;
 

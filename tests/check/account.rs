@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use chrono::TimeDelta;
-use sluicegate::check::{Finding, Inboxes, Level, Place, athena, crawler, landing, own_place, queue};
+use sluicegate::check::{Finding, Inboxes, Level, Place, athena, crawler, landing, own_place, queue, topic};
 use sluicegate::config::Location;
 use sluicegate::job::Job;
 use sluicegate::ports::account::{
@@ -30,6 +30,7 @@ pub(crate) struct MadeUp {
     pub(crate) own_rules: Vec<LifecycleRule>,
     pub(crate) notifications: Vec<BucketNotification>,
     pub(crate) attributes: BTreeMap<String, String>,
+    pub(crate) topic: BTreeMap<String, String>,
     pub(crate) crawler: CrawlerFacts,
     pub(crate) table_location: String,
     pub(crate) workgroup: WorkGroupFacts,
@@ -46,6 +47,10 @@ impl MadeUp {
         let policy = serde_json::json!({ "Statement": [{
             "Effect": "Allow", "Principal": { "Service": "sns.amazonaws.com" }, "Action": "sqs:SendMessage",
             "Resource": QUEUE_ARN, "Condition": { "ArnEquals": { "aws:SourceArn": TOPIC } },
+        }] });
+        let publishing = serde_json::json!({ "Statement": [{
+            "Effect": "Allow", "Principal": { "Service": "s3.amazonaws.com" }, "Action": "SNS:Publish",
+            "Resource": TOPIC, "Condition": { "ArnLike": { "aws:SourceArn": "arn:aws:s3:::landing" } },
         }] });
         let attributes = [
             ("QueueArn", QUEUE_ARN.to_owned()),
@@ -73,6 +78,9 @@ impl MadeUp {
                 suffix: String::new(),
             }],
             attributes: attributes.map(|(name, value)| (name.to_owned(), value)).into(),
+            topic: [("SubscriptionsConfirmed", "1".to_owned()), ("Policy", publishing.to_string())]
+                .map(|(name, value)| (name.to_owned(), value))
+                .into(),
             crawler: CrawlerFacts {
                 catalog_targets: vec![("books".to_owned(), tables)],
                 delete_behavior: Some("LOG".to_owned()),
@@ -128,6 +136,7 @@ impl MadeUp {
         findings.extend(own_place(self, Place::Archive, "originals", "", "invoices/dt=1970-01-01/x.tar.zst"));
         findings.extend(own_place(self, Place::Curated, "data", "csv", "invoices/dt=1970-01-01/x.csv"));
         findings.extend(queue(self, QUEUE));
+        findings.extend(topic(self, TOPIC, &["landing"]));
         let glue = crawler::Glue {
             job: &job,
             crawler: "invoices",
@@ -224,6 +233,11 @@ impl Account for MadeUp {
     fn queue(&self, url: &str) -> Asked<BTreeMap<String, String>> {
         assert_eq!(url, QUEUE);
         self.answer(Place::Queue, "sqs:GetQueueAttributes", self.attributes.clone())
+    }
+
+    fn topic(&self, arn: &str) -> Asked<BTreeMap<String, String>> {
+        assert_eq!(arn, TOPIC);
+        self.answer(Place::Topic, "sns:GetTopicAttributes", self.topic.clone())
     }
 
     fn receive(&self, _url: &str) -> Asked<()> {

@@ -6,6 +6,9 @@ use sluicegate::check::{Finding, Level, PERMISSIONS};
 
 use crate::account::MadeUp;
 
+/// What costs something, or tells somebody something. The statement is printed instead.
+pub(crate) const NOT_TRIED: [&str; 2] = ["glue:StartCrawler", "sns:Publish"];
+
 /// The actions of the statements that the findings want to be added.
 pub(crate) fn wanted(findings: &[Finding]) -> BTreeSet<String> {
     let statement = |finding: &Finding| {
@@ -27,8 +30,7 @@ fn each_missing_permission_is_named_alone() {
     let empty = MadeUp { keys: Vec::new(), ..MadeUp::sound() };
     for account in [MadeUp::sound(), empty] {
         for permission in PERMISSIONS {
-            // Starting a crawl is never tried; its statement is printed below.
-            if permission.action == "glue:StartCrawler" {
+            if NOT_TRIED.contains(&permission.action) {
                 continue;
             }
             let denied = MadeUp { forbidden: Some((permission.place, permission.action)), ..account.clone() };
@@ -45,7 +47,7 @@ fn each_missing_permission_is_named_alone() {
 #[test]
 fn a_refusal_without_a_word_is_not_taken_for_another() {
     for keys in [Vec::new(), MadeUp::sound().keys] {
-        for permission in PERMISSIONS.iter().filter(|permission| permission.action != "glue:StartCrawler") {
+        for permission in PERMISSIONS.iter().filter(|permission| !NOT_TRIED.contains(&permission.action)) {
             let denied = MadeUp {
                 forbidden: Some((permission.place, permission.action)),
                 is_talkative: false,
@@ -93,5 +95,12 @@ fn what_a_crawl_would_cost_is_not_tried() {
         Glue { job: &job, crawler: "invoices", database: "books", curated: &curated, last_success: None };
     let findings = crawler(&account, &glue, "2024-05-06T10:00:00Z".parse().unwrap());
     assert_eq!(wanted(&findings), ["glue:StartCrawler".to_owned()].into());
+    assert!(findings.iter().all(|finding| finding.level != Level::Wrong), "{findings:#?}");
+}
+
+#[test]
+fn an_alert_is_not_tried() {
+    let findings = sluicegate::check::alerts(&MadeUp::sound(), crate::account::TOPIC);
+    assert_eq!(wanted(&findings), ["sns:Publish".to_owned()].into());
     assert!(findings.iter().all(|finding| finding.level != Level::Wrong), "{findings:#?}");
 }

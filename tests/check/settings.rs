@@ -179,6 +179,19 @@ fn each_setting_of_the_queue_is_named_alone() {
 }
 
 #[test]
+fn each_setting_of_the_topic_is_named_alone() {
+    let with = |name: &str, value: &str| {
+        let mut account = MadeUp::sound();
+        account.topic.insert(name.to_owned(), value.to_owned());
+        account
+    };
+    check_each(vec![
+        (with("SubscriptionsConfirmed", "0"), "topic: subscriptions", Level::Note, "subscribe"),
+        (with("Policy", ""), "topic: publishing", Level::Wrong, "arn:aws:s3:::landing"),
+    ]);
+}
+
+#[test]
 fn each_setting_of_the_crawler_and_the_workgroup_is_named_alone() {
     check_each(vec![
         (

@@ -1,10 +1,11 @@
-//! The account's side of `check`: small questions to S3, SQS, Glue and Athena that change nothing and cost nothing.
+//! The account's side of `check`: small questions to S3, SQS, SNS, Glue and Athena that change nothing and cost nothing.
 
 mod asked;
 mod athena;
 mod glue;
 mod rules;
 mod s3;
+mod sns;
 mod sqs;
 
 use std::collections::BTreeMap;
@@ -101,6 +102,10 @@ impl Account for AwsAccount {
 
     fn queue(&self, url: &str) -> Asked<BTreeMap<String, String>> {
         self.queue_attributes(url)
+    }
+
+    fn topic(&self, arn: &str) -> Asked<BTreeMap<String, String>> {
+        self.topic_attributes(arn)
     }
 
     fn receive(&self, url: &str) -> Asked<()> {

@@ -1,8 +1,9 @@
 //! What lies in AWS.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::check::{Finding, Inboxes, Place, athena, crawler, landing, own_place, queue, topic};
+use crate::check::{Finding, Inboxes, Place, alerts, athena, crawler, landing, own_place, queue, topic};
 use crate::config::{Config, Location};
 use crate::job::Job;
 use crate::ports::account::Account;
@@ -34,11 +35,9 @@ pub(super) fn ask(
         return Ok(None);
     }
     findings.push(Finding::ok("AWS credentials", format!("found; region {}", caller.region)));
-    if let Some(arn) = &config.settings.inbox.topic {
-        findings.push(topic(arn, &caller.region));
-    }
+    add_topics(config, &account, groups);
     for job in &config.jobs {
-        if matches!(job.landing, Location::S3 { .. }) {
+        if is_bucket(&job.landing) {
             add_landing(config, job, &account, groups);
         }
     }
@@ -54,14 +53,33 @@ pub(super) fn ask(
     Ok(Some(account))
 }
 
+fn add_topics(config: &Arc<Config>, account: &Arc<dyn Account>, groups: &mut Groups) {
+    if let Some(arn) = config.settings.inbox.topic.clone() {
+        let (config, account) = (config.clone(), account.clone());
+        groups.add("topic", move || {
+            let landings = config.jobs.iter().filter(|job| is_bucket(&job.landing));
+            let buckets: BTreeSet<&str> = landings.map(|job| job.landing.bucket()).collect();
+            topic(account.as_ref(), &arn, &Vec::from_iter(buckets))
+        });
+    }
+    if let Some(arn) = config.settings.alert.topic.clone() {
+        let account = account.clone();
+        groups.add("alerts", move || alerts(account.as_ref(), &arn));
+    }
+}
+
+fn is_bucket(location: &Location) -> bool {
+    matches!(location, Location::S3 { .. })
+}
+
 fn lies_in_aws(config: &Config) -> bool {
     let settings = &config.settings;
-    let is_bucket = |location: &Location| matches!(location, Location::S3 { .. });
     config.jobs.iter().any(|job| is_bucket(&job.landing) || job.crawler.is_some())
         || is_bucket(&settings.archive)
         || is_bucket(&settings.curated)
         || settings.inbox.queue.is_some()
         || settings.athena_workgroup.is_some()
+        || settings.alert.topic.is_some()
 }
 
 fn add_landing(config: &Arc<Config>, job: &Job, account: &Arc<dyn Account>, groups: &mut Groups) {
@@ -130,8 +148,9 @@ fn last_success(config: &Config, job: &Job) -> Option<String> {
 
 fn add_athena(config: &Arc<Config>, account: &Arc<dyn Account>, groups: &mut Groups) {
     let settings = &config.settings;
-    let is_bucket = matches!(settings.curated, Location::S3 { .. });
-    if settings.athena_workgroup.is_none() && !(is_bucket && settings.athena_output.is_some()) {
+    if settings.athena_workgroup.is_none()
+        && !(is_bucket(&settings.curated) && settings.athena_output.is_some())
+    {
         return;
     }
     let workgroup = settings.athena_workgroup.clone().unwrap_or_else(|| PRIMARY.to_owned());
