@@ -3,6 +3,7 @@
 
 mod account;
 mod alarm;
+mod athena;
 mod client;
 mod failure;
 mod pause;
@@ -11,6 +12,7 @@ mod sqs;
 
 pub use account::AwsAccount;
 pub use alarm::SnsAlarm;
+pub use athena::{AthenaOptions, AthenaQueryEngine};
 pub use client::AwsClients;
 pub use failure::failure;
 pub use s3::{S3Options, S3Store};

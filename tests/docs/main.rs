@@ -4,6 +4,7 @@ mod architecture;
 mod finance;
 mod iam;
 mod links;
+mod querying;
 mod readme;
 mod rules;
 mod units;

@@ -8,6 +8,8 @@ mod looking;
 mod manual_clock;
 mod measure;
 mod opening;
+#[path = "../conformance/openssl.rs"]
+mod openssl;
 #[allow(dead_code, reason = "the other suites use the rest")]
 #[path = "../conformance/published.rs"]
 mod published;
