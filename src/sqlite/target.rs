@@ -1,7 +1,9 @@
 //! The target tables: made from the job, or compared with it. Nothing is ever changed destructively.
 
 use rusqlite::Connection;
+use sluicegate_state::seam::Seam;
 
+use crate::effects;
 use crate::failure::Outcome;
 use crate::ports::warehouse::Difference;
 use crate::schema::{BOOKKEEPING_COLUMNS, ColumnType, Schema, Table};
@@ -114,15 +116,18 @@ pub(super) fn compare(connection: &Connection, schema: &Schema) -> Outcome<Vec<D
 }
 
 /// Creates the tables of `schema`, or names every difference.
-pub(super) fn prepare(connection: &mut Connection, schema: &Schema) -> Outcome<()> {
+pub(super) fn prepare(connection: &mut Connection, schema: &Schema, seam: &Seam) -> Outcome<()> {
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failure)?;
     let differences = compare(&transaction, schema)?;
     Difference::refuse(&differences)?;
+    if differences.is_empty() {
+        return Ok(());
+    }
     for table in &schema.tables {
         if differences.contains(&Difference::Missing { table: table.name.clone() }) {
             transaction.execute_batch(&create_statement(table)).map_err(failure)?;
         }
     }
-    transaction.commit().map_err(failure)
+    seam.perform(effects::TARGET_CREATE, || transaction.commit().map_err(failure))
 }

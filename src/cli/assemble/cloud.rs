@@ -2,13 +2,13 @@
 
 #[cfg(feature = "aws")]
 pub(super) use with_aws::{
-    account, athena, landing, own_store, queue_inbox, sns_inbox, supports, supports_queue, supports_sns,
-    supports_topic, topic_alarm,
+    account, athena, crawler, definitions, landing, own_store, queue_inbox, sns_inbox, supports,
+    supports_crawler, supports_queue, supports_sns, supports_topic, topic_alarm,
 };
 #[cfg(not(feature = "aws"))]
 pub(super) use without_aws::{
-    account, athena, landing, own_store, queue_inbox, sns_inbox, supports, supports_queue, supports_sns,
-    supports_topic, topic_alarm,
+    account, athena, crawler, definitions, landing, own_store, queue_inbox, sns_inbox, supports,
+    supports_crawler, supports_queue, supports_sns, supports_topic, topic_alarm,
 };
 
 #[cfg(feature = "aws")]
@@ -17,8 +17,8 @@ mod with_aws {
     use std::sync::{Arc, OnceLock};
 
     use crate::aws::{
-        AthenaOptions, AthenaQueryEngine, AwsAccount, AwsClients, Mode, S3Store, SnsAlarm, SqsInbox,
-        SqsOptions,
+        AthenaOptions, AthenaQueryEngine, AwsAccount, AwsClients, GlueCatalog, GlueDefinitions, Mode,
+        S3Store, SnsAlarm, SqsInbox, SqsOptions, StatementPlace,
     };
     use crate::cli::exit::Stop;
     use crate::config::{Config, Location, TopicArn};
@@ -26,6 +26,8 @@ mod with_aws {
     use crate::pipeline::context::Context;
     use crate::ports::account::Account;
     use crate::ports::alarm::Alarm;
+    use crate::ports::catalog::Catalog;
+    use crate::ports::definitions::Definitions;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
     use crate::ports::query_engine::{Interrupt, QueryEngine};
@@ -52,6 +54,15 @@ mod with_aws {
 
     pub(in crate::cli::assemble) fn supports_queue(_queue: &str) -> Result<(), Stop> {
         Ok(())
+    }
+
+    pub(in crate::cli::assemble) fn supports_crawler(_crawler: &str) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    /// The Glue crawler of a job.
+    pub(in crate::cli::assemble) fn crawler(crawler: &str, database: &str) -> Result<Box<dyn Catalog>, Stop> {
+        Ok(Box::new(GlueCatalog::new(clients()?, crawler, database)))
     }
 
     pub(in crate::cli::assemble) fn supports_topic(_topic: &str) -> Result<(), Stop> {
@@ -116,6 +127,15 @@ mod with_aws {
         })
     }
 
+    /// The Glue Data Catalog; views are made in Athena.
+    pub(in crate::cli::assemble) fn definitions(config: &Config) -> Result<Box<dyn Definitions>, Stop> {
+        let place = StatementPlace {
+            workgroup: config.settings.athena_workgroup.clone(),
+            output: config.settings.athena_output.clone(),
+        };
+        Ok(Box::new(GlueDefinitions::new(clients()?, place)))
+    }
+
     /// Athena over the Glue tables of all jobs.
     pub(in crate::cli::assemble) fn athena(
         config: &Config,
@@ -143,6 +163,8 @@ mod without_aws {
     use crate::pipeline::context::Context;
     use crate::ports::account::Account;
     use crate::ports::alarm::Alarm;
+    use crate::ports::catalog::Catalog;
+    use crate::ports::definitions::Definitions;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
     use crate::ports::query_engine::{Interrupt, QueryEngine};
@@ -164,6 +186,17 @@ mod without_aws {
 
     pub(in crate::cli::assemble) fn supports_queue(queue: &str) -> Result<(), Stop> {
         Err(not_built_in(format!("the queue {queue}")))
+    }
+
+    pub(in crate::cli::assemble) fn supports_crawler(crawler: &str) -> Result<(), Stop> {
+        Err(not_built_in(format!("the Glue crawler {crawler}")))
+    }
+
+    pub(in crate::cli::assemble) fn crawler(
+        crawler: &str,
+        _database: &str,
+    ) -> Result<Box<dyn Catalog>, Stop> {
+        Err(not_built_in(format!("the Glue crawler {crawler}")))
     }
 
     pub(in crate::cli::assemble) fn supports_topic(topic: &str) -> Result<(), Stop> {
@@ -200,6 +233,11 @@ mod without_aws {
         _watch: bool,
     ) -> Result<Box<dyn Inbox>, Stop> {
         Err(not_built_in(format!("the queue {queue}")))
+    }
+
+    pub(in crate::cli::assemble) fn definitions(config: &Config) -> Result<Box<dyn Definitions>, Stop> {
+        let database = config.settings.catalog_database.as_deref().unwrap_or_default();
+        Err(not_built_in(format!("the Glue database {database}")))
     }
 
     pub(in crate::cli::assemble) fn athena(
