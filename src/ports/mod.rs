@@ -1,5 +1,6 @@
 //! The ports: what the pipeline needs from the outside world, as traits. Adapters know ports; ports know no adapters.
 
+pub mod account;
 pub mod alarm;
 pub mod catalog;
 pub mod clock;
@@ -7,4 +8,5 @@ pub mod definitions;
 pub mod inbox;
 pub mod object_store;
 pub mod query_engine;
+pub mod server;
 pub mod warehouse;

@@ -12,6 +12,7 @@ mod crawl;
 mod decide;
 mod error;
 mod fleet;
+mod inspect;
 mod ledger;
 mod load;
 mod merge;
@@ -26,6 +27,7 @@ mod target;
 mod tls;
 mod warehouse;
 
+pub use inspect::{Wanted, inspect};
 pub use recent::Recent;
 pub use warehouse::PostgresWarehouse;
 

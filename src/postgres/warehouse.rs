@@ -9,8 +9,8 @@ use crate::config::Secret;
 use crate::effects;
 use crate::failure::{Failure, Outcome};
 use crate::ports::warehouse::{
-    BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, DocumentRow, KnownObject, LedgerIdentity,
-    LoadRequest, LoadedBatch, UnpublishedLoad, VerdictRow, Warehouse,
+    BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, Difference, DocumentRow, KnownObject,
+    LedgerIdentity, LoadRequest, LoadedBatch, UnpublishedLoad, VerdictRow, Warehouse,
 };
 use crate::schema::Schema;
 
@@ -79,6 +79,14 @@ impl Warehouse for PostgresWarehouse {
 
     fn prepare(&mut self, schema: &Schema) -> Outcome<()> {
         target::prepare(&mut self.session, schema, &self.seam)
+    }
+
+    fn compare(&mut self, schema: &Schema) -> Outcome<Vec<Difference>> {
+        let Session { client, schema: place } = &mut self.session;
+        let mut transaction = client.transaction().map_err(failure)?;
+        let differences = target::compare(&mut transaction, place, schema)?;
+        transaction.commit().map_err(failure)?;
+        Ok(differences)
     }
 
     fn begin_load<'a>(&'a mut self, request: &'a LoadRequest, schema: &'a Schema) -> Outcome<BeginLoad<'a>> {
