@@ -27,8 +27,11 @@ pub const INBOX_ACKNOWLEDGE: &str = "inbox.acknowledge";
 /// Tells a person of what cannot wait.
 pub const ALERT_PUSH: &str = "alert.push";
 
+/// Confirms a subscription of the endpoint for SNS.
+pub const SUBSCRIPTION_CONFIRM: &str = "subscription.confirm";
+
 /// All names of this crate.
-pub const ALL: [&str; 12] = [
+pub const ALL: [&str; 13] = [
     ARCHIVE_PUT,
     LANDING_GET,
     WAREHOUSE_COMMIT,
@@ -41,4 +44,5 @@ pub const ALL: [&str; 12] = [
     CRAWL_FINISH,
     INBOX_ACKNOWLEDGE,
     ALERT_PUSH,
+    SUBSCRIPTION_CONFIRM,
 ];

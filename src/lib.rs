@@ -17,7 +17,10 @@ pub mod pipeline;
 pub mod ports;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod query_text;
 pub mod schema;
+#[cfg(feature = "aws")]
+pub mod sns;
 pub mod sqlite;
 pub mod transform;
 mod wording;

@@ -2,6 +2,7 @@
 //! pipeline calls from plain threads and blocks.
 
 mod alarm;
+mod athena;
 mod client;
 mod failure;
 mod glue;
@@ -10,6 +11,7 @@ mod s3;
 mod sqs;
 
 pub use alarm::SnsAlarm;
+pub use athena::{AthenaOptions, AthenaQueryEngine};
 pub use client::AwsClients;
 pub use failure::failure;
 pub use glue::GlueCatalog;

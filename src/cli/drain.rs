@@ -23,7 +23,7 @@ use crate::pipeline::tally::Counts;
 use crate::ports::clock::{Clock, SystemClock};
 
 use super::args::{DrainOptions, Flags};
-use super::assemble::{self, Inboxes, Surroundings};
+use super::assemble::{self, Inboxes, Intake, Surroundings};
 use super::exit::{Exit, Stop};
 use super::manager::{self, Pulse};
 use super::output::time;
@@ -34,9 +34,13 @@ use super::summary::Summary;
 
 /// `sluicegate drain`.
 pub(super) fn drain(flags: &Flags, options: &DrainOptions) -> Result<Exit, Stop> {
+    drain_from(flags, options, if options.watch { Intake::Watch } else { Intake::Once })
+}
+
+fn drain_from(flags: &Flags, options: &DrainOptions, intake: Intake) -> Result<Exit, Stop> {
     let asked = stop_on_signal(if options.watch { Exit::Fine } else { Exit::Failed })?;
     let config = load_config(flags)?;
-    match drain_config(&config, options, &asked)? {
+    match drain_config(&config, options, intake, &asked)? {
         Drained::Done(summary) => {
             summary.show(flags)?;
             Ok(end_of(options, &summary))
@@ -52,7 +56,7 @@ pub(super) fn drain(flags: &Flags, options: &DrainOptions) -> Result<Exit, Stop>
 /// `sluicegate run`.
 pub(super) fn run(flags: &Flags) -> Result<Exit, Stop> {
     let options = DrainOptions { watch: true, crawl: false, patience: std::time::Duration::ZERO };
-    drain(flags, &options)
+    drain_from(flags, &options, Intake::Serve)
 }
 
 /// Who watches ends only because somebody said so, and that is fine whatever documents it met before.
@@ -69,7 +73,12 @@ pub(super) enum Drained {
 }
 
 /// Drains what `config` describes.
-pub(super) fn drain_config(config: &Config, options: &DrainOptions, asked: &Asked) -> Result<Drained, Stop> {
+pub(super) fn drain_config(
+    config: &Config,
+    options: &DrainOptions,
+    intake: Intake,
+    asked: &Asked,
+) -> Result<Drained, Stop> {
     assemble::refuse_unsupported(config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let holder = format!("process {} on {} since {}", std::process::id(), host(), time(clock.now()));
@@ -87,7 +96,7 @@ pub(super) fn drain_config(config: &Config, options: &DrainOptions, asked: &Aske
         seal_at_once: !options.watch,
     };
     let context = Arc::new(assemble::context(config, surroundings)?);
-    let result = work(config, &context, session.store(), options, asked);
+    let result = work(config, &context, session.store(), options, intake, asked);
     let exit = match &result {
         Ok(summary) => end_of(options, summary),
         Err(stop) => stop.exit,
@@ -101,11 +110,12 @@ fn work(
     context: &Arc<Context>,
     store: &mut Store,
     options: &DrainOptions,
+    intake: Intake,
     asked: &Asked,
 ) -> Result<Summary, Stop> {
     refuse_wrong_ledger(context, store)?;
     let mut waiting = Vec::new();
-    let Parts { stages, pulses } = parts(config, context, options.watch, &mut waiting)?;
+    let Parts { stages, pulses } = parts(config, context, intake, &mut waiting)?;
     let bell = Arc::new(Bell::new(stages.len()));
     asked.stops(&bell);
     if options.watch {
@@ -181,10 +191,11 @@ struct Parts {
 fn parts(
     config: &Config,
     context: &Arc<Context>,
-    watch: bool,
+    intake: Intake,
     waiting: &mut Vec<String>,
 ) -> Result<Parts, Stop> {
-    let Inboxes { inboxes, missing } = assemble::inboxes(config, context, watch)?;
+    let Inboxes { inboxes, missing } = assemble::inboxes(config, context, intake)?;
+    let watch = intake != Intake::Once;
     let mut stages: Vec<Box<dyn Stage>> = Vec::new();
     let mut pulses = Vec::new();
     if missing.is_empty() || watch {

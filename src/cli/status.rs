@@ -53,6 +53,8 @@ struct Status {
     notes: Vec<Problem>,
     jobs: Vec<JobStatus>,
     counters: BTreeMap<String, u64>,
+    /// By inbox and reason.
+    refused: BTreeMap<String, BTreeMap<String, u64>>,
     unreadable: u64,
     last_reconciliation: Option<String>,
 }
@@ -96,8 +98,8 @@ fn gather(config: &Config, clock: Arc<dyn Clock>) -> Result<Status, Stop> {
         note_outcomes(&status, &mut notes);
         jobs.push(status);
     }
-    let (counters, unreadable) = match &store {
-        Some(store) => (counters(store)?, store.unreadable(1000)?.len() as u64),
+    let (counters, refused, unreadable) = match &store {
+        Some(store) => (counters(store)?, refused(store)?, store.unreadable(1000)?.len() as u64),
         None => Default::default(),
     };
     if unreadable > 0 {
@@ -106,7 +108,7 @@ fn gather(config: &Config, clock: Arc<dyn Clock>) -> Result<Status, Stop> {
         notes.push(Problem { what, command: "sluicegate status --output json".to_owned() });
     }
     let verdict = verdict(&problems, store.is_some(), &jobs);
-    Ok(Status { verdict, problems, notes, jobs, counters, unreadable, last_reconciliation: None })
+    Ok(Status { verdict, problems, notes, jobs, counters, refused, unreadable, last_reconciliation: None })
 }
 
 fn counters(store: &Store) -> Result<BTreeMap<String, u64>, Stop> {
@@ -115,6 +117,16 @@ fn counters(store: &Store) -> Result<BTreeMap<String, u64>, Stop> {
         *counters.entry(total.counter.to_string()).or_default() += total.count;
     }
     Ok(counters)
+}
+
+/// What inboxes did not take. It says nothing about documents: whatever was meant to come may come again, or be found in
+/// the landing.
+fn refused(store: &Store) -> Result<BTreeMap<String, BTreeMap<String, u64>>, Stop> {
+    let mut refused: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+    for total in store.refusals()? {
+        refused.entry(total.source).or_default().insert(total.reason, total.count);
+    }
+    Ok(refused)
 }
 
 fn job_status(
@@ -264,6 +276,11 @@ fn text(status: &Status) -> String {
         status.counters.iter().map(|(name, count)| format!("{count} {name}")).collect();
     if !counted.is_empty() {
         text.push_str(&format!("\ncounted         {}\n", counted.join(", ")));
+    }
+    for (inbox, reasons) in &status.refused {
+        let reasons: Vec<String> =
+            reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        text.push_str(&format!("\nrefused by {inbox:<4} {}\n", reasons.join(", ")));
     }
     text.push_str(&format!(
         "last reconciliation  {}\n",

@@ -8,6 +8,7 @@ use toml::Spanned;
 use super::error::ConfigError;
 use super::location::{Location, WarehouseLocation};
 use super::source::Source;
+use super::topic::TopicArn;
 
 /// Where things are on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,8 +97,8 @@ struct SettingsFile {
 #[serde(deny_unknown_fields, default)]
 struct InboxTable {
     queue: String,
-    topic: String,
-    sns_listen: String,
+    topic: Option<Spanned<String>>,
+    sns_listen: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -152,11 +153,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<(Settings, Spanned<String
     }
     let settings = Settings {
         state: PathBuf::from(filled(&source, &read.state, "the path of a folder")?),
-        inbox: InboxSettings {
-            queue: some(read.inbox.queue),
-            topic: some(read.inbox.topic),
-            sns_listen: some(read.inbox.sns_listen),
-        },
+        inbox: inbox(&source, read.inbox)?,
         warehouse: source.read(&read.warehouse, WarehouseLocation::parse)?,
         curated: source.read(&read.curated, Location::parse)?,
         archive: source.read(&read.archive, Location::parse)?,
@@ -172,10 +169,8 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<(Settings, Spanned<String
 
 fn alert(source: &Source<'_>, table: AlertTable) -> Result<AlertSettings, ConfigError> {
     let topic = table.topic.filter(|topic| !topic.get_ref().is_empty());
-    if let Some(topic) = topic.as_ref().filter(|topic| !is_topic(topic.get_ref())) {
-        let problem =
-            format!("`{}` is no SNS topic; allowed: arn:aws:sns:region:account:name", topic.get_ref());
-        return Err(source.key_error(topic.span().start, &problem));
+    if let Some(topic) = &topic {
+        drop(source.read(topic, TopicArn::parse)?);
     }
     let hours_before = match *table.hours_before.get_ref() {
         hours @ 1..=720 => hours,
@@ -192,9 +187,40 @@ fn alert(source: &Source<'_>, table: AlertTable) -> Result<AlertSettings, Config
     })
 }
 
-fn is_topic(arn: &str) -> bool {
-    let parts: Vec<&str> = arn.split(':').collect();
-    parts.len() == 6 && parts[0] == "arn" && parts[2] == "sns" && parts.iter().all(|part| !part.is_empty())
+/// An endpoint for SNS takes its topic from here and nowhere else: whoever may name the topic could send anything.
+fn inbox(source: &Source<'_>, table: InboxTable) -> Result<InboxSettings, ConfigError> {
+    let listens = table.sns_listen.as_ref().filter(|address| !address.get_ref().is_empty());
+    if let Some(address) = listens {
+        source.read(address, listening_address)?;
+        match table.topic.as_ref().filter(|topic| !topic.get_ref().is_empty()) {
+            Some(topic) => drop(source.read(topic, TopicArn::parse)?),
+            None => {
+                let problem = "needs `topic` beside it: the ARN of the one SNS topic that may post here \
+                               (SLUICEGATE_TOPIC), such as arn:aws:sns:eu-west-1:123456789012:landed";
+                return Err(source.key_error(address.span().start, problem));
+            }
+        }
+    }
+    let some_of = |text: Option<Spanned<String>>| text.map(Spanned::into_inner).and_then(some);
+    Ok(InboxSettings {
+        queue: some(table.queue),
+        topic: some_of(table.topic),
+        sns_listen: some_of(table.sns_listen),
+    })
+}
+
+fn listening_address(text: &str) -> Result<(), String> {
+    let parts = text.rsplit_once(':');
+    let is_address = parts.is_some_and(|(host, port)| {
+        let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        !host.is_empty() && is_port && port.parse::<u16>().is_ok()
+    });
+    if is_address {
+        return Ok(());
+    }
+    Err(format!(
+        "`{text}` is no address to listen on; allowed: address:port, such as 0.0.0.0:8080 or [::]:8080"
+    ))
 }
 
 fn pipeline(source: &Source<'_>, table: &PipelineTable) -> Result<PipelineSettings, ConfigError> {

@@ -2,13 +2,13 @@
 
 #[cfg(feature = "aws")]
 pub(super) use with_aws::{
-    crawler, landing, own_store, queue_inbox, supports, supports_crawler, supports_queue, supports_topic,
-    topic_alarm,
+    athena, crawler, landing, own_store, queue_inbox, sns_inbox, supports, supports_crawler, supports_queue,
+    supports_sns, supports_topic, topic_alarm,
 };
 #[cfg(not(feature = "aws"))]
 pub(super) use without_aws::{
-    crawler, landing, own_store, queue_inbox, supports, supports_crawler, supports_queue, supports_topic,
-    topic_alarm,
+    athena, crawler, landing, own_store, queue_inbox, sns_inbox, supports, supports_crawler, supports_queue,
+    supports_sns, supports_topic, topic_alarm,
 };
 
 #[cfg(feature = "aws")]
@@ -16,14 +16,20 @@ mod with_aws {
     use std::collections::BTreeMap;
     use std::sync::{Arc, OnceLock};
 
-    use crate::aws::{AwsClients, GlueCatalog, Mode, S3Store, SnsAlarm, SqsInbox, SqsOptions};
+    use crate::aws::{
+        AthenaOptions, AthenaQueryEngine, AwsClients, GlueCatalog, Mode, S3Store, SnsAlarm, SqsInbox,
+        SqsOptions,
+    };
     use crate::cli::exit::Stop;
-    use crate::config::Location;
+    use crate::config::{Config, Location, TopicArn};
     use crate::job::Job;
+    use crate::pipeline::context::Context;
     use crate::ports::alarm::Alarm;
     use crate::ports::catalog::Catalog;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
+    use crate::ports::query_engine::{Interrupt, QueryEngine};
+    use crate::sns::{Route, SnsInbox, SnsParts};
 
     /// The clients are made when something first needs them: credentials and regions are looked up only then.
     fn clients() -> Result<AwsClients, Stop> {
@@ -56,6 +62,10 @@ mod with_aws {
         Ok(())
     }
 
+    pub(in crate::cli::assemble) fn supports_sns(_address: &str) -> Result<(), Stop> {
+        Ok(())
+    }
+
     fn bucket_of(location: &Location) -> (&str, &str) {
         match location {
             Location::S3 { bucket, prefix } => (bucket, prefix),
@@ -85,13 +95,44 @@ mod with_aws {
         jobs: &BTreeMap<String, Arc<Job>>,
         watch: bool,
     ) -> Result<Box<dyn Inbox>, Stop> {
+        let mode = if watch { Mode::Watch } else { Mode::Drain };
+        Ok(Box::new(SqsInbox::new(clients()?, queue, route(jobs), mode, SqsOptions::default())))
+    }
+
+    /// One endpoint for all jobs whose documents land in buckets. It listens when this returns.
+    pub(in crate::cli::assemble) fn sns_inbox(
+        address: &str,
+        topic: &str,
+        context: &Context,
+    ) -> Result<Box<dyn Inbox>, Stop> {
+        let topic =
+            TopicArn::parse(topic).map_err(|problem| Stop::usage(format!("SLUICEGATE_TOPIC: {problem}")))?;
+        let parts = SnsParts::new(topic, route(&context.jobs), context.clock.clone(), context.seam.clone())?;
+        Ok(Box::new(SnsInbox::start(address, parts)?))
+    }
+
+    /// Finds the job of an object in a bucket.
+    fn route(jobs: &BTreeMap<String, Arc<Job>>) -> Route {
         let in_buckets = jobs.values().filter(|job| matches!(job.landing, Location::S3 { .. }));
         let jobs: Vec<Arc<Job>> = in_buckets.cloned().collect();
-        let route = move |bucket: &str, key: &str| {
+        Arc::new(move |bucket, key| {
             jobs.iter().find(|job| job.matches(bucket, key)).map(|job| job.name.clone())
+        })
+    }
+
+    /// Athena over the Glue tables of all jobs.
+    pub(in crate::cli::assemble) fn athena(
+        config: &Config,
+        interrupt: &Interrupt,
+    ) -> Result<Box<dyn QueryEngine>, Stop> {
+        let settings = &config.settings;
+        let options = AthenaOptions {
+            workgroup: settings.athena_workgroup.clone(),
+            database: settings.catalog_database.clone(),
+            output: settings.athena_output.clone(),
         };
-        let mode = if watch { Mode::Watch } else { Mode::Drain };
-        Ok(Box::new(SqsInbox::new(clients()?, queue, Arc::new(route), mode, SqsOptions::default())))
+        let schemas = config.jobs.iter().map(|job| job.definition.schema().clone()).collect();
+        Ok(Box::new(AthenaQueryEngine::new(clients()?, options, schemas, interrupt.clone())))
     }
 }
 
@@ -101,12 +142,14 @@ mod without_aws {
     use std::sync::Arc;
 
     use crate::cli::exit::Stop;
-    use crate::config::Location;
+    use crate::config::{Config, Location};
     use crate::job::Job;
+    use crate::pipeline::context::Context;
     use crate::ports::alarm::Alarm;
     use crate::ports::catalog::Catalog;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
+    use crate::ports::query_engine::{Interrupt, QueryEngine};
 
     fn not_built_in(what: impl std::fmt::Display) -> Stop {
         Stop::usage(format!("{what}: this program was built without AWS; build it with the default features"))
@@ -138,6 +181,18 @@ mod without_aws {
         Err(not_built_in(format!("the topic {topic}")))
     }
 
+    pub(in crate::cli::assemble) fn supports_sns(address: &str) -> Result<(), Stop> {
+        Err(not_built_in(format!("SLUICEGATE_SNS_LISTEN {address}")))
+    }
+
+    pub(in crate::cli::assemble) fn sns_inbox(
+        address: &str,
+        _topic: &str,
+        _context: &Context,
+    ) -> Result<Box<dyn Inbox>, Stop> {
+        Err(not_built_in(format!("SLUICEGATE_SNS_LISTEN {address}")))
+    }
+
     pub(in crate::cli::assemble) fn landing(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
         Err(not_built_in(location))
     }
@@ -156,5 +211,12 @@ mod without_aws {
         _watch: bool,
     ) -> Result<Box<dyn Inbox>, Stop> {
         Err(not_built_in(format!("the queue {queue}")))
+    }
+
+    pub(in crate::cli::assemble) fn athena(
+        config: &Config,
+        _interrupt: &Interrupt,
+    ) -> Result<Box<dyn QueryEngine>, Stop> {
+        Err(not_built_in(&config.settings.curated))
     }
 }

@@ -22,7 +22,7 @@ use crate::ports::catalog::Catalog;
 use crate::ports::clock::Clock;
 use crate::ports::inbox::Inbox;
 use crate::ports::object_store::ObjectStore;
-use crate::ports::query_engine::QueryEngine;
+use crate::ports::query_engine::{Interrupt, QueryEngine};
 use crate::ports::warehouse::Warehouse;
 
 use super::exit::Stop;
@@ -36,10 +36,8 @@ fn not_here(what: impl std::fmt::Display, hint: &str) -> Stop {
     Stop::usage(format!("{what}: {hint}"))
 }
 
-const NO_SNS: &str =
-    "this version of Sluicegate has no endpoint for SNS over HTTP yet; subscribe a queue to the topic";
-const NO_ATHENA: &str =
-    "this version of Sluicegate asks no Athena yet; the embedded engine reads a curated folder";
+const NO_ATHENA: &str = "a bucket is queried through Athena: set SLUICEGATE_WORKGROUP to a workgroup and \
+                         SLUICEGATE_DATABASE to the Glue database of the tables";
 
 /// Refuses what the configuration asks for and this program cannot do, before anything is touched.
 pub(super) fn refuse_unsupported(config: &Config) -> Result<(), Stop> {
@@ -58,8 +56,8 @@ pub(super) fn refuse_unsupported(config: &Config) -> Result<(), Stop> {
     if matches!(config.settings.warehouse, WarehouseLocation::Postgres(_)) && !cfg!(feature = "postgres") {
         return Err(warehouse::not_built_in());
     }
-    if config.settings.inbox.sns_listen.is_some() {
-        return Err(not_here("SLUICEGATE_SNS_LISTEN", NO_SNS));
+    if let Some(address) = &config.settings.inbox.sns_listen {
+        cloud::supports_sns(address)?;
     }
     Ok(())
 }
@@ -201,8 +199,19 @@ pub(super) struct Inboxes {
     pub(super) missing: Vec<String>,
 }
 
-/// The inboxes of all jobs: a scan for each folder, and the queue for everything that lies in buckets.
-pub(super) fn inboxes(config: &Config, context: &Context, watch: bool) -> Result<Inboxes, Stop> {
+/// Which inboxes a command takes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Intake {
+    /// What the folders and the queue have now.
+    Once,
+    /// What they have, and what comes.
+    Watch,
+    /// That, and what is posted to us: one process of a machine at a time can listen on an address.
+    Serve,
+}
+
+/// The inboxes of all jobs: a scan for each folder, and queue and endpoint for everything that lies in buckets.
+pub(super) fn inboxes(config: &Config, context: &Context, intake: Intake) -> Result<Inboxes, Stop> {
     let mut inboxes: Vec<Box<dyn Inbox>> = Vec::new();
     let mut missing = Vec::new();
     for job in context.jobs.values() {
@@ -213,7 +222,11 @@ pub(super) fn inboxes(config: &Config, context: &Context, watch: bool) -> Result
         inboxes.push(Box::new(FolderInbox::new(job.clone(), root, context.clock.clone())));
     }
     if let Some(queue) = &config.settings.inbox.queue {
-        inboxes.push(cloud::queue_inbox(queue, &context.jobs, watch)?);
+        inboxes.push(cloud::queue_inbox(queue, &context.jobs, intake != Intake::Once)?);
+    }
+    let settings = &config.settings.inbox;
+    if let (Intake::Serve, Some(address), Some(topic)) = (intake, &settings.sns_listen, &settings.topic) {
+        inboxes.push(cloud::sns_inbox(address, topic, context)?);
     }
     Ok(Inboxes { inboxes, missing })
 }
@@ -262,10 +275,30 @@ pub(super) fn horizon(config: &Config) -> chrono::TimeDelta {
     chrono::TimeDelta::hours(i64::from(config.settings.alert.hours_before))
 }
 
-/// The query engine over all jobs.
-pub(super) fn query_engine(config: &Config) -> Result<Box<dyn QueryEngine>, Stop> {
-    let curated = &config.settings.curated;
-    let curated = folder(curated).ok_or_else(|| not_here(curated, NO_ATHENA))?;
+/// Which engine answers queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Engine {
+    /// Over a curated folder, since Athena reads none.
+    Embedded,
+    /// Over a curated bucket.
+    Athena,
+}
+
+/// The engine that the configuration asks for.
+pub(super) fn engine(config: &Config) -> Result<Engine, Stop> {
+    let settings = &config.settings;
+    let has_athena = settings.athena_workgroup.is_some() || settings.catalog_database.is_some();
+    match folder(&settings.curated) {
+        Some(_) => Ok(Engine::Embedded),
+        None if has_athena => Ok(Engine::Athena),
+        None => Err(not_here(&settings.curated, NO_ATHENA)),
+    }
+}
+
+/// The query engine over all jobs. Athena's stops its statement when `interrupt` is raised.
+pub(super) fn query_engine(config: &Config, interrupt: &Interrupt) -> Result<Box<dyn QueryEngine>, Stop> {
+    engine(config)?;
+    let Some(curated) = folder(&config.settings.curated) else { return cloud::athena(config, interrupt) };
     let temporary = config.settings.state.join("spool");
     std::fs::create_dir_all(&temporary).map_err(|error| {
         Failure::transient(format!("cannot make the folder {}: {error}", temporary.display()))

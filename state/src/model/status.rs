@@ -53,6 +53,19 @@ pub struct CounterTotal {
     pub last_at: Timestamp,
 }
 
+/// How often an inbox refused a delivery for one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusalTotal {
+    /// Which inbox.
+    pub source: String,
+    /// Why, in the inbox's own word.
+    pub reason: String,
+    /// How often.
+    pub count: u64,
+    /// When last.
+    pub last_at: Timestamp,
+}
+
 /// What the journal received for a job.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct JournalTotals {

@@ -9,7 +9,7 @@ use super::Store;
 use super::batches::select;
 use super::rows::{count, integer, optional_count, optional_time, time};
 use crate::Timestamp;
-use crate::model::{Backlog, Batch, Command, CounterTotal, JournalTotals, Unarchived};
+use crate::model::{Backlog, Batch, Command, CounterTotal, JournalTotals, RefusalTotal, Unarchived};
 use crate::{BatchState, StateError, effects, time::Stored};
 
 pub(super) const PENDING_SUMMARY: &str = "
@@ -82,6 +82,21 @@ impl Store {
     pub fn counters(&self) -> Result<Vec<CounterTotal>, StateError> {
         let mut statement = self.connection.prepare_cached("SELECT * FROM counter ORDER BY name, job")?;
         let rows = statement.query_map([], counter_total)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// What inboxes refused, by inbox and reason.
+    pub fn refusals(&self) -> Result<Vec<RefusalTotal>, StateError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT * FROM refusal ORDER BY source, reason")?;
+        let rows = statement.query_map([], |row| {
+            Ok(RefusalTotal {
+                source: row.get("source")?,
+                reason: row.get("reason")?,
+                count: count(row, "count")?,
+                last_at: time(row, "last_at")?,
+            })
+        })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
