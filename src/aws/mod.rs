@@ -14,6 +14,6 @@ pub use alarm::SnsAlarm;
 pub use athena::{AthenaOptions, AthenaQueryEngine};
 pub use client::AwsClients;
 pub use failure::failure;
-pub use glue::GlueCatalog;
+pub use glue::{GlueCatalog, GlueDefinitions, StatementPlace};
 pub use s3::{S3Options, S3Store};
 pub use sqs::{Mode, Route, SqsInbox, SqsOptions};

@@ -87,7 +87,13 @@ pub(super) fn drain_config(
         Err(holder) => return Ok(Drained::HeldBy(holder)),
     };
     assemble::warn_of_missing_crawlers(config);
-    assemble::prepare_folders(config)?;
+    if let Some(missing) = assemble::prepare_folders(config)? {
+        // Who watches goes on with what does not need it, and with the rest once it is there.
+        if !options.watch {
+            return Err(Stop::failed(missing));
+        }
+        tracing::warn!("{missing}");
+    }
     let mut session = Session::begin(config, Seam::default(), clock.clone())?;
     let surroundings = Surroundings {
         clock: clock.clone(),

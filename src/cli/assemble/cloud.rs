@@ -2,13 +2,13 @@
 
 #[cfg(feature = "aws")]
 pub(super) use with_aws::{
-    athena, crawler, landing, own_store, queue_inbox, sns_inbox, supports, supports_crawler, supports_queue,
-    supports_sns, supports_topic, topic_alarm,
+    athena, crawler, definitions, landing, own_store, queue_inbox, sns_inbox, supports, supports_crawler,
+    supports_queue, supports_sns, supports_topic, topic_alarm,
 };
 #[cfg(not(feature = "aws"))]
 pub(super) use without_aws::{
-    athena, crawler, landing, own_store, queue_inbox, sns_inbox, supports, supports_crawler, supports_queue,
-    supports_sns, supports_topic, topic_alarm,
+    athena, crawler, definitions, landing, own_store, queue_inbox, sns_inbox, supports, supports_crawler,
+    supports_queue, supports_sns, supports_topic, topic_alarm,
 };
 
 #[cfg(feature = "aws")]
@@ -17,8 +17,8 @@ mod with_aws {
     use std::sync::{Arc, OnceLock};
 
     use crate::aws::{
-        AthenaOptions, AthenaQueryEngine, AwsClients, GlueCatalog, Mode, S3Store, SnsAlarm, SqsInbox,
-        SqsOptions,
+        AthenaOptions, AthenaQueryEngine, AwsClients, GlueCatalog, GlueDefinitions, Mode, S3Store, SnsAlarm,
+        SqsInbox, SqsOptions, StatementPlace,
     };
     use crate::cli::exit::Stop;
     use crate::config::{Config, Location, TopicArn};
@@ -26,6 +26,7 @@ mod with_aws {
     use crate::pipeline::context::Context;
     use crate::ports::alarm::Alarm;
     use crate::ports::catalog::Catalog;
+    use crate::ports::definitions::Definitions;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
     use crate::ports::query_engine::{Interrupt, QueryEngine};
@@ -120,6 +121,15 @@ mod with_aws {
         })
     }
 
+    /// The Glue Data Catalog; views are made in Athena.
+    pub(in crate::cli::assemble) fn definitions(config: &Config) -> Result<Box<dyn Definitions>, Stop> {
+        let place = StatementPlace {
+            workgroup: config.settings.athena_workgroup.clone(),
+            output: config.settings.athena_output.clone(),
+        };
+        Ok(Box::new(GlueDefinitions::new(clients()?, place)))
+    }
+
     /// Athena over the Glue tables of all jobs.
     pub(in crate::cli::assemble) fn athena(
         config: &Config,
@@ -147,6 +157,7 @@ mod without_aws {
     use crate::pipeline::context::Context;
     use crate::ports::alarm::Alarm;
     use crate::ports::catalog::Catalog;
+    use crate::ports::definitions::Definitions;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
     use crate::ports::query_engine::{Interrupt, QueryEngine};
@@ -211,6 +222,11 @@ mod without_aws {
         _watch: bool,
     ) -> Result<Box<dyn Inbox>, Stop> {
         Err(not_built_in(format!("the queue {queue}")))
+    }
+
+    pub(in crate::cli::assemble) fn definitions(config: &Config) -> Result<Box<dyn Definitions>, Stop> {
+        let database = config.settings.catalog_database.as_deref().unwrap_or_default();
+        Err(not_built_in(format!("the Glue database {database}")))
     }
 
     pub(in crate::cli::assemble) fn athena(
