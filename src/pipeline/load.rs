@@ -18,7 +18,7 @@ use super::attempt::{fail, idle};
 use super::context::Context;
 use super::documents::ArchivedDocuments;
 use super::encode::encode;
-use super::handover::CsvCopies;
+use super::handover::LoadedCopies;
 use super::ledger::{LedgerConnection, remember_load};
 use super::stage::{Stage, Tick};
 
@@ -34,7 +34,7 @@ pub struct LoadStage {
 /// A batch whose load is over.
 struct Loaded {
     verdicts: Vec<Verdict>,
-    csvs: Option<CsvCopies>,
+    copies: Option<LoadedCopies>,
     cause: String,
 }
 
@@ -63,9 +63,9 @@ impl LoadStage {
                 let now = context.clock.now();
                 self.store.complete_attempt(attempt, BatchEvent::Loaded, &loaded.cause, &[], now)?;
                 context.tally.add_verdicts(&loaded.verdicts);
-                if let Some(csvs) = loaded.csvs {
-                    let sizes: Vec<u64> = csvs.iter().map(|(_, bytes)| *bytes).collect();
-                    context.handover.csvs.put(&batch.batch_id, csvs, &sizes);
+                if let Some(copies) = loaded.copies {
+                    let sizes: Vec<u64> = copies.csvs.iter().map(|(_, bytes)| *bytes).collect();
+                    context.handover.csvs.put(&batch.batch_id, copies, &sizes);
                 }
                 Ok(())
             }
@@ -92,7 +92,7 @@ impl LoadStage {
                     ))
                 })?;
                 let cause = "found in the ledger: an earlier COMMIT was there first".to_owned();
-                Ok(Loaded { verdicts: known.verdicts, csvs: None, cause })
+                Ok(Loaded { verdicts: known.verdicts, copies: None, cause })
             }
         }
     }
@@ -131,7 +131,7 @@ fn load_once(
         BeginLoad::AlreadyLoaded => return Ok(None),
         BeginLoad::Fresh(transaction) => transaction,
     };
-    let documents = ArchivedDocuments::new(&job.definition, &archived.outcomes, &mut archived.copy);
+    let documents = ArchivedDocuments::new(&job.definition, &archived.outcomes, &mut archived.content);
     let verdicts = transaction.insert(&documents)?;
     let orders = source_orders(request);
     let (tables, csvs) = encode(&request.batch_id, schema, &documents, &verdicts, &orders, &context.spool)?;
@@ -139,7 +139,8 @@ fn load_once(
     transaction.commit(&verdicts, &tables)?;
     let rows: u64 = tables.iter().map(|table| table.totals.rows).sum();
     tracing::info!(batch = %request.batch_id, rows, "loaded");
-    Ok(Some(Loaded { verdicts, csvs: Some(csvs), cause: format!("{rows} rows committed") }))
+    let copies = Some(LoadedCopies { tables, csvs });
+    Ok(Some(Loaded { verdicts, copies, cause: format!("{rows} rows committed") }))
 }
 
 /// I7, before it is fixed for ever.
