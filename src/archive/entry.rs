@@ -20,7 +20,9 @@ pub(super) const END_OF_ARCHIVE: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 /// The level that is worth its time for text.
 const LEVEL: i32 = 3;
 /// A frame of at most this many bytes is compressed in one call, by a context that the thread keeps.
-const WHOLE_BYTES: u64 = 256 << 10;
+const WHOLE_BYTES: u64 = 64 << 10;
+/// For these the lowest level: on an invoice of 2 KiB the other one saves four bytes, and takes half as long again.
+const WHOLE_LEVEL: i32 = 1;
 
 /// The headers of one entry. Nothing in them depends on the machine, so the same input makes the same bytes.
 pub(super) fn headers(name: &str, size: u64, mtime_s: i64) -> Vec<u8> {
@@ -97,7 +99,7 @@ fn compress_whole(content: &[u8]) -> io::Result<Vec<u8>> {
         let compressor = match kept {
             Some(compressor) => compressor,
             None => {
-                let mut compressor = Compressor::new(LEVEL)?;
+                let mut compressor = Compressor::new(WHOLE_LEVEL)?;
                 compressor.include_checksum(true)?;
                 kept.insert(compressor)
             }

@@ -164,9 +164,13 @@ fn choose(
 /// The seal time and a hash of the content: job and ordered members. The number of tries is hashed too, because a
 /// deferred notification comes again in a later batch.
 fn batch_id(job: &str, members: &[Candidate], now: Timestamp) -> String {
-    let mut content = vec![serde_json::Value::from(job)];
-    content.extend(members.iter().map(|member| serde_json::json!([member.identity, member.tries])));
-    let hash = hex::encode(Sha256::digest(serde_json::Value::from(content).to_string()));
+    let json = |text: &str| serde_json::to_string(text).expect("a text is always JSON");
+    let mut content = format!("[{}", json(job));
+    for member in members {
+        content.push_str(&format!(",[{},{}]", json(&member.identity), member.tries));
+    }
+    content.push(']');
+    let hash = hex::encode(Sha256::digest(content));
     format!("{}-{}", now.format("%Y%m%dT%H%M%SZ"), &hash[..16])
 }
 
