@@ -31,6 +31,9 @@ use super::session::{Session, host, load_config};
 use super::signals::{Asked, stop_on_signal};
 use super::summary::Summary;
 
+/// Loads that one process makes at a time, where the warehouse takes as many.
+const LOADS: usize = 2;
+
 /// `sluicegate drain`.
 pub(super) fn drain(flags: &Flags, options: &DrainOptions) -> Result<Exit, Stop> {
     let asked = stop_on_signal(if options.watch { Exit::Fine } else { Exit::Failed })?;
@@ -184,7 +187,9 @@ fn parts(
     let catalogs = assemble::catalogs(config, &context.clock);
     stages.push(Box::new(FleetStage::new(context.clone(), watch)?));
     stages.push(Box::new(ArchiveStage::new(context.clone())?));
-    stages.push(Box::new(LoadStage::new(context.clone())?));
+    for number in 0..LOADS {
+        stages.push(Box::new(LoadStage::numbered(context.clone(), number)?));
+    }
     stages.push(Box::new(PublishStage::new(context.clone())?));
     stages.push(Box::new(CrawlStage::new(context.clone(), catalogs, WindowEnd::Ticks { watch })?));
     Ok(Parts { stages, pulses })

@@ -21,7 +21,7 @@ const SETTLED_AGE: TimeDelta = TimeDelta::seconds(2);
 /// The least time between the two looks at a younger one.
 const SETTLING_TIME: TimeDelta = TimeDelta::milliseconds(200);
 /// Files in one delivery: one journal commit covers them all.
-const DELIVERY_FILES: usize = 2_000;
+const DELIVERY_FILES: usize = 1_000;
 
 /// Scans one job's landing folder.
 pub struct FolderInbox {

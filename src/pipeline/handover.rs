@@ -1,7 +1,7 @@
 //! What one stage hands to the next inside a process, so that it need not be read or made again. Only a shortcut: what
 //! is not here is read back from the archive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Seek};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -182,11 +182,68 @@ impl<T> Shelf<T> {
     }
 }
 
+/// What is being worked at, so that two that do the same work take different things.
+#[derive(Default)]
+pub struct InWork(Mutex<BTreeSet<String>>);
+
+impl InWork {
+    /// Takes a batch, unless somebody has it.
+    pub fn take(&self, batch_id: &str) -> Option<Taken<'_>> {
+        let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(batch_id.to_owned());
+        taken.then(|| Taken { work: self, batch_id: batch_id.to_owned() })
+    }
+}
+
+/// A batch that was taken; dropped, it is free again.
+pub struct Taken<'a> {
+    work: &'a InWork,
+    batch_id: String,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.work.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.batch_id);
+    }
+}
+
 /// Between the stages of one process.
 #[derive(Default)]
 pub struct Handover {
+    /// The batches that are being loaded.
+    pub loading: InWork,
     /// From archive to load.
     pub archives: Shelf<ArchivedCopy>,
     /// From load to publish.
     pub csvs: Shelf<LoadedCopies>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_is_taken_once_until_it_is_let_go() {
+        let work = InWork::default();
+        let taken = work.take("a").unwrap();
+        assert!(work.take("a").is_none());
+        assert!(work.take("b").is_some());
+        drop(taken);
+        assert!(work.take("a").is_some());
+    }
+
+    #[test]
+    fn originals_are_kept_whole_or_not_at_all() {
+        let kept = |sizes: &[usize]| {
+            let mut kept = OriginalsKept::default();
+            sizes.iter().enumerate().for_each(|(ordinal, size)| kept.keep(ordinal as u32, vec![0; *size]));
+            kept.all().map(|originals| originals.len())
+        };
+        assert_eq!(kept(&[1, 2, 3]), Some(3));
+        assert_eq!(kept(&[MEMORY_BYTES, 0]), Some(2));
+        assert_eq!(kept(&[1, MEMORY_BYTES, 1]), None);
+        let mut streamed = OriginalsKept::default();
+        streamed.skip();
+        streamed.keep(1, Vec::new());
+        assert!(streamed.all().is_none());
+    }
 }

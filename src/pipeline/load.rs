@@ -18,7 +18,7 @@ use super::attempt::{fail, idle};
 use super::context::Context;
 use super::documents::ArchivedDocuments;
 use super::encode::encode;
-use super::handover::LoadedCopies;
+use super::handover::{InWork, LoadedCopies, Taken};
 use super::ledger::{LedgerConnection, remember_load};
 use super::stage::{Stage, Tick};
 
@@ -29,6 +29,8 @@ pub struct LoadStage {
     ledger: LedgerConnection,
     /// The job that was served last; another one with work goes first.
     last_job: String,
+    /// Which of the process's load stages this is, from 0.
+    number: usize,
 }
 
 /// A batch whose load is over.
@@ -41,16 +43,48 @@ struct Loaded {
 impl LoadStage {
     /// A stage with a state connection and a ledger connection of its own.
     pub fn new(context: Arc<Context>) -> Outcome<Self> {
-        let store = context.open_store()?;
-        let ledger = LedgerConnection::new(context.clone());
-        Ok(Self { context, store, ledger, last_job: String::new() })
+        Self::numbered(context, 0)
     }
 
-    /// The oldest archived batch, of another job than the last one where there is one.
-    fn next(&self) -> Outcome<Option<Batch>> {
-        let due = self.store.due_batches(BatchState::Archived, self.context.clock.now(), 64)?;
-        let other = due.iter().position(|batch| batch.job != self.last_job).unwrap_or(0);
-        Ok(due.into_iter().nth(other))
+    /// The `number`th of several stages that load side by side. It works only where the warehouse takes that many loads
+    /// at a time.
+    pub fn numbered(context: Arc<Context>, number: usize) -> Outcome<Self> {
+        let store = context.open_store()?;
+        let ledger = LedgerConnection::new(context.clone());
+        Ok(Self { context, store, ledger, last_job: String::new(), number })
+    }
+
+    /// The oldest archived batch that nobody here loads, of another job than the last one where there is one.
+    fn next<'w>(&self, work: &'w InWork) -> Outcome<Option<(Batch, Taken<'w>)>> {
+        let now = self.context.clock.now();
+        let mut due = self.store.due_batches(BatchState::Archived, now, 64)?;
+        due.sort_by_key(|batch| batch.job == self.last_job);
+        for batch in due {
+            let Some(taken) = work.take(&batch.batch_id) else { continue };
+            // It may have been loaded between the look and the taking.
+            let still =
+                self.store.batch(&batch.batch_id)?.filter(|batch| batch.state == BatchState::Archived);
+            if let Some(batch) = still {
+                return Ok(Some((batch, taken)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the warehouse takes as many loads at a time as there are stages up to this one. Asked before a batch is
+    /// taken: while it is taken, the other stage passes it over. The first stage is the one that says what is wrong with
+    /// a warehouse that cannot be reached.
+    fn has_place(&mut self) -> Outcome<bool> {
+        if self.number == 0 {
+            return Ok(true);
+        }
+        let now = self.context.clock.now();
+        if self.store.due_batches(BatchState::Archived, now, 1)?.is_empty()
+            || self.ledger.unreachable(&mut self.store)?.is_some()
+        {
+            return Ok(false);
+        }
+        Ok(self.ledger.get(&mut self.store)?.loads_at_a_time() > self.number)
     }
 
     fn load(&mut self, batch: &Batch) -> Outcome<()> {
@@ -104,8 +138,12 @@ impl Stage for LoadStage {
     }
 
     fn tick(&mut self) -> Outcome<Tick> {
-        match self.next()? {
-            Some(batch) => {
+        if !self.has_place()? {
+            return Ok(Tick::idle());
+        }
+        let context = self.context.clone();
+        match self.next(&context.handover.loading)? {
+            Some((batch, _taken)) => {
                 if let Some(idle) = self.ledger.unreachable(&mut self.store)? {
                     return Ok(Tick::Idle(idle));
                 }
