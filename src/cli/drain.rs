@@ -73,6 +73,7 @@ pub(super) enum Drained {
 /// Drains what `config` describes.
 pub(super) fn drain_config(config: &Config, options: &DrainOptions, asked: &Asked) -> Result<Drained, Stop> {
     assemble::refuse_unsupported(config)?;
+    assemble::get_ready(config);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let holder = format!("process {} on {} since {}", std::process::id(), host(), time(clock.now()));
     let _lock = match DrainerLock::acquire(&config.settings.state, &holder)? {

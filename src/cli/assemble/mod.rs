@@ -59,6 +59,11 @@ pub(super) fn refuse_unsupported(config: &Config) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Begins what takes its time and will be needed soon.
+pub(super) fn get_ready(config: &Config) {
+    warehouse::get_ready(&config.settings.warehouse);
+}
+
 /// Says what of the configuration has no effect in this version.
 pub(super) fn warn_of_what_has_no_effect(config: &Config) {
     for job in &config.jobs {
