@@ -4,6 +4,7 @@
 pub mod archive;
 #[cfg(feature = "aws")]
 pub mod aws;
+pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod curated;
@@ -17,7 +18,10 @@ pub mod pipeline;
 pub mod ports;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod query_text;
 pub mod schema;
+#[cfg(feature = "aws")]
+pub mod sns;
 pub mod sqlite;
 pub mod transform;
 mod wording;

@@ -6,9 +6,12 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::definition::{self, CheckTable, LabelledTable, RecordTable, SectionTable};
+use super::delimited::{self, DelimitedTable};
+use super::queries::{QueryTable, queries};
 use super::{BatchLimits, Job, KeyPattern, OnConflict, Window, hash};
 use crate::config::source::Source;
 use crate::config::{ConfigError, Location, Size};
+use crate::transform::Definition;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,13 +27,15 @@ struct JobFile {
     #[serde(default)]
     batch: BatchTable,
     format: FormatName,
-    #[serde(default)]
-    labelled: LabelledTable,
+    labelled: Option<Spanned<LabelledTable>>,
+    delimited: Option<Spanned<DelimitedTable>>,
     record: RecordTable,
     #[serde(default)]
-    section: Vec<SectionTable>,
+    section: Vec<Spanned<SectionTable>>,
     #[serde(default)]
     check: Vec<CheckTable>,
+    #[serde(default)]
+    query: Vec<QueryTable>,
 }
 
 fn reject() -> OnConflict {
@@ -41,6 +46,7 @@ fn reject() -> OnConflict {
 #[serde(rename_all = "lowercase")]
 enum FormatName {
     Labelled,
+    Delimited,
 }
 
 #[derive(Deserialize)]
@@ -78,14 +84,10 @@ impl Default for BatchTable {
 pub(super) fn job(file: &Path, text: String) -> Result<Job, ConfigError> {
     let source = Source::new(file, &text);
     let read: JobFile = source.parse()?;
-    let definition = match read.format {
-        FormatName::Labelled => {
-            definition::labelled(&source, &read.labelled, &read.record, &read.section, &read.check)?
-        }
-    };
+    let definition = definition(&source, &read)?;
     Ok(Job {
         file: file.to_owned(),
-        name: source.read(&read.name, job_name)?,
+        name: source.read(&read.name, plain_name)?,
         hash: hash(&text),
         landing: source.read(&read.landing, Location::parse)?,
         keys: source.read(&read.keys, KeyPattern::new)?,
@@ -98,19 +100,50 @@ pub(super) fn job(file: &Path, text: String) -> Result<Job, ConfigError> {
             Some(zone) => source.read(zone, timezone)?,
         },
         on_conflict: read.on_conflict,
+        queries: queries(&source, &read.query)?,
         definition,
         text,
     })
 }
 
-fn job_name(name: &str) -> Result<String, String> {
+fn definition(source: &Source<'_>, read: &JobFile) -> Result<Definition, ConfigError> {
+    match read.format {
+        FormatName::Labelled => {
+            refuse(source, read.delimited.as_ref(), "[delimited] is for `format = \"delimited\"`")?;
+            let usual = LabelledTable::default();
+            let format = read.labelled.as_ref().map_or(&usual, Spanned::get_ref);
+            definition::labelled(source, format, &read.record, &read.section, &read.check)
+        }
+        FormatName::Delimited => {
+            refuse(source, read.labelled.as_ref(), "[labelled] is for `format = \"labelled\"`")?;
+            refuse(
+                source,
+                read.section.first(),
+                "a section is for `format = \"labelled\"`; a line is a record here",
+            )?;
+            let usual = DelimitedTable::default();
+            let format = read.delimited.as_ref().map_or(&usual, Spanned::get_ref);
+            delimited::delimited(source, format, &read.record, &read.check)
+        }
+    }
+}
+
+/// Refuses a part of the file that belongs to another format.
+fn refuse<T>(source: &Source<'_>, part: Option<&Spanned<T>>, problem: &str) -> Result<(), ConfigError> {
+    part.map_or(Ok(()), |part| Err(source.key_error(part.span().start, problem)))
+}
+
+/// A name of a job or of one of its queries. The error comes after the key's name.
+pub(super) fn plain_name(name: &str) -> Result<String, String> {
     let rest = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
     let well_formed =
         name.len() <= 63 && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(rest);
     if well_formed {
         return Ok(name.to_owned());
     }
-    Err(format!("`{name}` is no name for a job; allowed: a-z, then a-z, 0-9, _ and -, at most 63 characters"))
+    Err(format!(
+        "`{name}` cannot be a name here; allowed: a-z, then a-z, 0-9, _ and -, at most 63 characters"
+    ))
 }
 
 fn timezone(name: &str) -> Result<chrono_tz::Tz, String> {

@@ -27,7 +27,7 @@ pub struct LoadStage {
     context: Arc<Context>,
     store: Store,
     ledger: LedgerConnection,
-    /// The job that was served last; another one with work goes first.
+    /// The job that was served last; the next one with work goes first.
     last_job: String,
     /// Which of the process's load stages this is, from 0.
     number: usize,
@@ -54,11 +54,12 @@ impl LoadStage {
         Ok(Self { context, store, ledger, last_job: String::new(), number })
     }
 
-    /// The oldest archived batch that nobody here loads, of another job than the last one where there is one.
+    /// The archived batch whose turn it is and that nobody here loads.
     fn next<'w>(&self, work: &'w InWork) -> Outcome<Option<(Batch, Taken<'w>)>> {
         let now = self.context.clock.now();
-        let mut due = self.store.due_batches(BatchState::Archived, now, 64)?;
-        due.sort_by_key(|batch| batch.job == self.last_job);
+        let in_turn = self.store.due_batch_in_turn(BatchState::Archived, now, &self.last_job)?;
+        // Where the other stage has that one, the oldest of the others is next.
+        let due = in_turn.into_iter().chain(self.store.due_batches(BatchState::Archived, now, 64)?);
         for batch in due {
             let Some(taken) = work.take(&batch.batch_id) else { continue };
             // It may have been loaded between the look and the taking.

@@ -4,6 +4,7 @@
 //! warehouse, [`publish`] writes the CSV objects, [`crawl`] ends windows. [`scheduler`] runs them side by side, or one
 //! after the other where a test wants to know what happens when.
 
+pub mod alert;
 pub mod archive;
 pub mod archived;
 pub mod attempt;
@@ -19,6 +20,8 @@ pub mod handover;
 pub mod ledger;
 pub mod listener;
 pub mod load;
+mod missed;
+mod probe;
 pub mod publish;
 pub mod scheduler;
 pub mod stage;

@@ -1,7 +1,9 @@
 //! The ports: what the pipeline needs from the outside world, as traits. Adapters know ports; ports know no adapters.
 
+pub mod alarm;
 pub mod catalog;
 pub mod clock;
+pub mod definitions;
 pub mod inbox;
 pub mod object_store;
 pub mod query_engine;

@@ -3,6 +3,7 @@
 mod architecture;
 mod finance;
 mod links;
+mod querying;
 mod readme;
 mod rules;
 mod units;

@@ -30,7 +30,7 @@ fn refused(project: &Project, told: &[&str]) {
 #[test]
 fn mistakes_name_file_line_and_key() {
     let cases = [
-        ("sluicegate.toml", "[pipeline]", "[pipeline]\nbogus = 1", "sluicegate.toml:32: unknown key `bogus`"),
+        ("sluicegate.toml", "[pipeline]", "[pipeline]\nbogus = 1", "sluicegate.toml:40: unknown key `bogus`"),
         ("sluicegate.toml", "archive = \"", "archives = \"", "sluicegate.toml:13: unknown key `archives`"),
         (
             "jobs/invoices.toml",
@@ -83,18 +83,40 @@ fn a_configuration_that_is_not_there_is_named() {
 }
 
 #[test]
-fn what_this_version_cannot_do_is_refused() {
+fn an_endpoint_for_sns_needs_its_topic_and_an_address() {
     let project = Project::new().with("SLUICEGATE_SNS_LISTEN", "127.0.0.1:8080");
-    refused(&project, &["SLUICEGATE_SNS_LISTEN", "no endpoint for SNS over HTTP yet", "subscribe a queue"]);
+    refused(
+        &project,
+        &["sluicegate.toml:19: key `sns_listen` in [inbox]: needs `topic`", "SLUICEGATE_TOPIC"],
+    );
+    let project = project.with("SLUICEGATE_TOPIC", "landed");
+    refused(&project, &["sluicegate.toml:18: key `topic` in [inbox]: `landed` is no ARN of an SNS topic"]);
+    for address in
+        ["8080", "127.0.0.1", "127.0.0.1:http", "127.0.0.1:70000", ":8080", "https://example.com/x"]
+    {
+        let project = Project::new()
+            .with("SLUICEGATE_SNS_LISTEN", address)
+            .with("SLUICEGATE_TOPIC", "arn:aws:sns:eu-west-1:123456789012:landed");
+        refused(&project, &["sluicegate.toml:19: key `sns_listen` in [inbox]", "no address to listen on"]);
+    }
+}
+
+#[cfg(not(feature = "aws"))]
+#[test]
+fn an_endpoint_for_sns_that_was_not_built_in_is_refused() {
+    let project = Project::new()
+        .with("SLUICEGATE_SNS_LISTEN", "127.0.0.1:8080")
+        .with("SLUICEGATE_TOPIC", "arn:aws:sns:eu-west-1:123456789012:landed");
+    refused(&project, &["SLUICEGATE_SNS_LISTEN 127.0.0.1:8080", "built without AWS"]);
 }
 
 #[cfg(feature = "aws")]
 #[test]
-fn a_query_over_a_curated_bucket_is_refused() {
+fn a_query_over_a_curated_bucket_without_athena_is_refused() {
     let project = Project::new().with("SLUICEGATE_CURATED", "s3://bucket/curated");
     let ended = project.run(&["query", "SELECT 1"]).exits(2);
     assert!(ended.stdout.is_empty(), "{ended:#?}");
-    ended.tells("s3://bucket/curated: this version of Sluicegate asks no Athena yet");
+    ended.tells("s3://bucket/curated: a bucket is queried through Athena: set SLUICEGATE_WORKGROUP");
     assert!(!project.path("var/state.db").exists());
 }
 
@@ -149,13 +171,32 @@ fn a_password_is_never_shown() {
     }
 }
 
+#[cfg(feature = "aws")]
 #[test]
-fn a_crawler_is_left_alone_with_a_warning() {
+fn a_crawler_without_its_database_is_refused() {
     let project = Project::new().with("SLUICEGATE_CRAWLER", "some-crawler");
-    project.land_settled("1.txt", &some_invoice(1));
-    let ended = project.run(&["drain", "--output", "json"]).exits(0);
-    let ended = ended.tells("starts no Glue crawler yet, so some-crawler is left alone");
-    assert_eq!(ended.json()["documents"]["loaded"], 1);
+    refused(&project, &["the Glue crawler some-crawler: its database is not known: set SLUICEGATE_DATABASE"]);
+}
+
+#[cfg(not(feature = "aws"))]
+#[test]
+fn a_crawler_is_refused_where_aws_was_not_built_in() {
+    let project =
+        Project::new().with("SLUICEGATE_CRAWLER", "some-crawler").with("SLUICEGATE_DATABASE", "sales");
+    refused(&project, &["the Glue crawler some-crawler: this program was built without AWS"]);
+}
+
+#[test]
+fn two_jobs_that_share_a_crawler_are_refused() {
+    let project =
+        Project::new().with("SLUICEGATE_CRAWLER", "some-crawler").with("SLUICEGATE_DATABASE", "sales");
+    let second = std::fs::read_to_string(project.path("jobs/invoices.toml")).unwrap();
+    let second = second
+        .replace("name = \"invoices\"", "name = \"others\"")
+        .replace("table = \"invoices\"", "table = \"others\"")
+        .replace("table = \"invoice_items\"", "table = \"other_items\"");
+    std::fs::write(project.path("jobs/others.toml"), second).unwrap();
+    refused(&project, &["jobs/others.toml", "share the crawler `some-crawler`; give each job its own"]);
 }
 
 #[test]

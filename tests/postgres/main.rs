@@ -2,11 +2,14 @@
 //! port, and what only a server can do (locks, lost answers, TLS, large documents).
 
 mod bench;
+mod failover;
 mod loads;
 #[path = "../conformance/manual_clock.rs"]
 mod manual_clock;
 mod measure;
 mod opening;
+#[path = "../conformance/openssl.rs"]
+mod openssl;
 #[allow(dead_code, reason = "the other suites use the rest")]
 #[path = "../conformance/published.rs"]
 mod published;

@@ -70,6 +70,15 @@ pub enum Arrival {
     },
     /// Something that is only counted, for a job where one is known.
     Counted(Counter, Option<String>),
+    /// Deliveries that the inbox refused since it last said so; nothing of them is kept.
+    Refused {
+        /// Which inbox.
+        source: String,
+        /// Why, in a word of the inbox's own.
+        reason: String,
+        /// How many; none is no arrival.
+        count: u64,
+    },
 }
 
 text_enum! {
@@ -86,6 +95,9 @@ text_enum! {
     }
 }
 
+/// The event name of a notification that nobody sent: its document was found by a listing of the landing in its turn.
+pub const MISSED_EVENT: &str = "List:Missed";
+
 /// What journaling did with the arrivals.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct JournalReceipt {
@@ -95,7 +107,7 @@ pub struct JournalReceipt {
     pub redelivered: u64,
     /// Messages that nobody can read, new or again.
     pub unreadable: u64,
-    /// Arrivals that were only counted.
+    /// Arrivals that were only counted, refused ones included.
     pub counted: u64,
 }
 

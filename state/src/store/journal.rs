@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 use super::Store;
 use super::rows::{count, integer, optional_count, optional_time, stored, time};
 use crate::model::{
-    Arrival, Counter, JournalEntry, JournalReceipt, JournalTotals, Notification, Unreadable, present_version,
+    Arrival, Counter, JournalEntry, JournalReceipt, JournalTotals, MISSED_EVENT, Notification, Unreadable,
+    present_version,
 };
 use crate::time::Stored;
 use crate::{StateError, Timestamp, effects};
@@ -33,10 +34,15 @@ const COUNT: &str = "
     INSERT INTO counter (name, job, count, last_at) VALUES (?1, ?2, 1, ?3)
     ON CONFLICT (name, job) DO UPDATE SET count = count + 1, last_at = excluded.last_at";
 
+const REFUSE: &str = "
+    INSERT INTO refusal (source, reason, count, last_at) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (source, reason) DO UPDATE SET count = count + excluded.count, last_at = excluded.last_at";
+
 pub(super) const ADD_TOTALS: &str = "
-    INSERT INTO journal_total (job, received, redeliveries) VALUES (?1, ?2, ?3)
+    INSERT INTO journal_total (job, received, redeliveries, missed) VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (job) DO UPDATE
-    SET received = received + excluded.received, redeliveries = redeliveries + excluded.redeliveries";
+    SET received = received + excluded.received, redeliveries = redeliveries + excluded.redeliveries,
+        missed = missed + excluded.missed";
 
 pub(super) const IS_KNOWN: &str = "
     SELECT EXISTS (SELECT 1 FROM notification
@@ -92,7 +98,8 @@ impl Store {
                 tx.prepare_cached(ADD_TOTALS)?.execute(params![
                     job,
                     integer(total.received),
-                    integer(total.redeliveries)
+                    integer(total.redeliveries),
+                    integer(total.missed)
                 ])?;
             }
             Ok(receipt)
@@ -171,6 +178,12 @@ impl Entry<'_, '_> {
                 count_one(tx, *counter, job.as_deref().unwrap_or(""), *now)?;
                 receipt.counted += 1;
             }
+            Arrival::Refused { count: 0, .. } => {}
+            Arrival::Refused { source, reason, count } => {
+                let parameters = params![source, reason, integer(*count), Stored(*now)];
+                tx.prepare_cached(REFUSE)?.execute(parameters)?;
+                receipt.counted += count;
+            }
         }
         Ok(())
     }
@@ -189,7 +202,9 @@ impl Entry<'_, '_> {
         }
         record(self.tx, notification, self.now)?;
         self.receipt.recorded += 1;
-        self.total(&notification.job).received += 1;
+        let total = self.total(&notification.job);
+        total.received += 1;
+        total.missed += u64::from(notification.event_name == MISSED_EVENT);
         Ok(())
     }
 

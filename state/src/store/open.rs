@@ -16,7 +16,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/state/0001_journal.sql"),
     include_str!("../../../migrations/state/0002_batch.sql"),
     include_str!("../../../migrations/state/0003_process.sql"),
-    include_str!("../../../migrations/state/0004_member_lookup.sql"),
+    include_str!("../../../migrations/state/0004_refusal.sql"),
+    include_str!("../../../migrations/state/0005_missed.sql"),
+    include_str!("../../../migrations/state/0006_member_lookup.sql"),
 ];
 
 const KNOWN_VERSION: i64 = MIGRATIONS.len() as i64;
