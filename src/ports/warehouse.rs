@@ -488,6 +488,11 @@ pub trait Warehouse: Send {
     /// Loads of a job whose CSV objects are not known to be all there.
     fn unpublished_loads(&mut self, job: &str) -> Outcome<Vec<UnpublishedLoad>>;
 
+    /// How many batches can be loaded at a time, each by a session of its own.
+    fn loads_at_a_time(&self) -> usize {
+        1
+    }
+
     /// Which of these batches the ledger knows.
     fn known_batches(&mut self, batch_ids: &[String]) -> Outcome<BTreeSet<String>>;
 

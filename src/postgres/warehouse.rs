@@ -135,6 +135,12 @@ impl Warehouse for PostgresWarehouse {
         fleet::unpublished_loads(&mut self.session.client, job).map_err(failure)
     }
 
+    /// While the server works at one batch, the next is read and encoded; rows are sorted, so that loads which meet wait
+    /// for each other.
+    fn loads_at_a_time(&self) -> usize {
+        2
+    }
+
     fn known_batches(&mut self, batch_ids: &[String]) -> Outcome<BTreeSet<String>> {
         fleet::known_batches(&mut self.session.client, batch_ids).map_err(failure)
     }

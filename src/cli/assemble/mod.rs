@@ -67,6 +67,11 @@ pub(super) fn refuse_unsupported(config: &Config) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Begins what takes its time and will be needed soon.
+pub(super) fn get_ready(config: &Config) {
+    warehouse::get_ready(&config.settings.warehouse);
+}
+
 /// Refuses a crawler that cannot be used: this program was built without AWS, or the crawler's database is not known.
 fn refuse_crawler(config: &Config, job: &Job) -> Result<(), Stop> {
     let Some(crawler) = &job.crawler else { return Ok(()) };

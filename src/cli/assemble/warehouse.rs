@@ -21,6 +21,16 @@ pub(super) fn not_built_in() -> Stop {
     )
 }
 
+/// Begins what the first connection will need and what takes its time.
+pub(super) fn get_ready(location: &WarehouseLocation) {
+    #[cfg(feature = "postgres")]
+    if let WarehouseLocation::Postgres(url) = location {
+        crate::postgres::get_ready(url);
+    }
+    #[cfg(not(feature = "postgres"))]
+    let _ = location;
+}
+
 /// Opens a connection at each call.
 pub(super) fn opener(
     location: &WarehouseLocation,

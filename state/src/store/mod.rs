@@ -10,6 +10,7 @@ mod open;
 mod rows;
 mod seal;
 mod status;
+mod turn;
 
 #[cfg(test)]
 mod plan_tests;
@@ -23,6 +24,7 @@ use crate::{StateError, effects};
 
 pub use incarnations::Incarnation;
 pub(crate) use open::create_folder;
+use turn::Turn;
 
 /// The state store of one folder. Several processes may have it open at once.
 #[derive(Debug)]
@@ -30,6 +32,7 @@ pub struct Store {
     folder: PathBuf,
     connection: Connection,
     seam: Seam,
+    turn: Turn,
 }
 
 impl Store {
@@ -62,8 +65,9 @@ impl Store {
         effect: &'static str,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
-        let Self { connection, seam, .. } = self;
+        let Self { connection, seam, turn, .. } = self;
         seam.perform(effect, || {
+            let _mine = turn.take();
             let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let value = work(&tx)?;
             tx.commit()?;
