@@ -19,11 +19,15 @@ pub const CRAWL_ATTEMPT: &str = "crawl.attempt";
 pub const CRAWL_START: &str = "crawl.start";
 /// Records how a crawl ended.
 pub const CRAWL_FINISH: &str = "crawl.finish";
+/// Records in the ledger a reconciliation, or what a person did by hand together with the record of it.
+pub const PROOF_COMMIT: &str = "proof.commit";
+/// Puts the report of a reconciliation beside the CSV objects.
+pub const REPORT_PUT: &str = "report.put";
 /// Acknowledges deliveries to the inbox (I1).
 pub const INBOX_ACKNOWLEDGE: &str = "inbox.acknowledge";
 
 /// All names of this crate.
-pub const ALL: [&str; 10] = [
+pub const ALL: [&str; 12] = [
     ARCHIVE_PUT,
     LANDING_GET,
     WAREHOUSE_COMMIT,
@@ -33,5 +37,7 @@ pub const ALL: [&str; 10] = [
     CRAWL_ATTEMPT,
     CRAWL_START,
     CRAWL_FINISH,
+    PROOF_COMMIT,
+    REPORT_PUT,
     INBOX_ACKNOWLEDGE,
 ];

@@ -17,6 +17,8 @@ pub mod pipeline;
 pub mod ports;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod reconcile;
+pub mod report;
 pub mod schema;
 pub mod sqlite;
 pub mod transform;

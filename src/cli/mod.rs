@@ -14,6 +14,7 @@ mod manager;
 mod output;
 mod progress;
 mod query;
+mod reconcile;
 mod replay;
 mod session;
 mod show;
@@ -59,6 +60,7 @@ fn run(flags: &Flags) -> Result<Exit, Stop> {
         Command::Run => drain::run(flags),
         Command::Jobs(command) => jobs::jobs(flags, command),
         Command::Status => status::status(flags),
+        Command::Reconcile(options) => reconcile::reconcile(flags, options),
         Command::Query { sql } => query::query(flags, sql),
         Command::Check => check::check(flags),
         Command::Try { file, job } => try_file::try_file(flags, file, job.as_deref()),

@@ -35,7 +35,7 @@ const SCAN_DAYS: i64 = 3;
 /// A state whose last scan is older than this may be an old copy: everything is looked at.
 const A_DAY: TimeDelta = TimeDelta::hours(24);
 /// An object that landed later than this may still be announced.
-const ANNOUNCEMENT_TIME: TimeDelta = TimeDelta::minutes(30);
+pub const ANNOUNCEMENT_TIME: TimeDelta = TimeDelta::minutes(30);
 /// How often a landing is listed while the ledger cannot say whose turn it is.
 const LONELY_LISTING: TimeDelta = TimeDelta::hours(1);
 /// Objects of a listing that are looked up at a time.
@@ -388,7 +388,7 @@ fn candidates(
 }
 
 /// Whether a notification told of this very object, with whatever sequencer.
-fn is_journaled(store: &Store, landing: &dyn ObjectStore, info: &ObjectInfo) -> Outcome<bool> {
+pub(crate) fn is_journaled(store: &Store, landing: &dyn ObjectStore, info: &ObjectInfo) -> Outcome<bool> {
     let entries = store.notifications_for_key(&info.key)?;
     Ok(entries.iter().any(|entry| {
         let n = &entry.notification;
@@ -401,7 +401,11 @@ fn is_journaled(store: &Store, landing: &dyn ObjectStore, info: &ObjectInfo) -> 
     }))
 }
 
-fn unknown_to(warehouse: &mut dyn Warehouse, job: &Job, objects: &[ObjectInfo]) -> Outcome<Vec<Arrival>> {
+pub(crate) fn unknown_to(
+    warehouse: &mut dyn Warehouse,
+    job: &Job,
+    objects: &[ObjectInfo],
+) -> Outcome<Vec<Arrival>> {
     let versions: Vec<Option<String>> = objects.iter().map(listed_version).collect();
     let lookups: Vec<KnownObject<'_>> = objects
         .iter()
@@ -419,7 +423,7 @@ fn arrival(job: &Job, context: &Context, info: &ObjectInfo) -> Arrival {
     Arrival::Notification(listed(job, bucket, info))
 }
 
-fn listed(job: &Job, bucket: &str, info: &ObjectInfo) -> Notification {
+pub(crate) fn listed(job: &Job, bucket: &str, info: &ObjectInfo) -> Notification {
     let mut notification = super::archive::found_now(&job.name, bucket, info);
     notification.event_name = "List:Found".to_owned();
     notification.source = "listing".to_owned();

@@ -4,5 +4,6 @@ pub mod catalog;
 pub mod clock;
 pub mod inbox;
 pub mod object_store;
+pub mod proof;
 pub mod query_engine;
 pub mod warehouse;

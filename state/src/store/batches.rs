@@ -123,7 +123,7 @@ fn select(connection: &Connection, tail: &str, parameters: &[&dyn ToSql]) -> Res
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn batch(row: &Row<'_>) -> rusqlite::Result<Batch> {
+pub(super) fn batch(row: &Row<'_>) -> rusqlite::Result<Batch> {
     Ok(Batch {
         batch_id: row.get("batch_id")?,
         job: row.get("job")?,
