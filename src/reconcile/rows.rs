@@ -266,9 +266,11 @@ impl Compared {
         for other in others {
             match self.record(other) {
                 Some(record) if records.len() < RECORDS_SHOWN || records.contains(&record) => {
-                    drop(records.insert(record))
+                    records.insert(record);
                 }
-                _ => drop(unshown.insert(other.key)),
+                _ => {
+                    unshown.insert(other.key);
+                }
             }
         }
         let documents = others

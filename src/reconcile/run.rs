@@ -77,8 +77,8 @@ pub fn reconcile(places: &mut Places<'_>, job: &Job, date: Option<NaiveDate>) ->
     run.reopen(places, &scope, &mut ledger)?;
     run.findings.append(&mut flight.findings);
     let mut mendable = Mendable { missed: std::mem::take(&mut flight.missed), ..Mendable::default() };
-    let on_their_way = run.batches(places, &ledger, &scope, &mut mendable)?;
     run.strangers(places, &scope)?;
+    let on_their_way = run.batches(places, &ledger, &scope, &mut mendable)?;
     run.findings.retain(|finding| scope.contains(&finding.day));
     mendable.unfinished = run.findings.iter().any(|finding| finding.kind == Kind::UnfinishedBatch);
     let days = run.days(places, &ledger, &flight, &scope, &on_their_way)?;
@@ -304,7 +304,13 @@ impl Run<'_> {
         if let Some(engine) = places.engine.as_deref_mut() {
             (places.progress)(&format!("{}: queries", self.job.name));
             let damaged = !mendable.objects.is_empty();
-            match coverage::query(engine, &ledger.schemas, &covered, &mut self.findings) {
+            let strays: Vec<String> = self
+                .findings
+                .iter()
+                .filter(|finding| finding.kind == Kind::StrayObject)
+                .map(|finding| finding.mark.clone())
+                .collect();
+            match coverage::query(engine, &ledger.schemas, &covered, &strays, &mut self.findings) {
                 Ok(expected) => self.expectations.add_all("query", expected),
                 // An engine that reads every object stumbles over one that is damaged, which is told already.
                 Err(failure) if damaged => tracing::warn!("the query engine was not compared: {failure}"),

@@ -54,7 +54,7 @@ fn what_the_readme_calls_not_there_yet_is_no_command() {
     let page = page("README.md");
     let (_, rest) = page.split_once("Not there yet either are the commands ").expect("the README says it");
     let named = quoted(rest.split('.').next().unwrap());
-    assert!(named.len() >= 6, "{named:?}");
+    assert!(!named.is_empty(), "{named:?}");
     for command in named {
         let words: Vec<&str> = command.split_whitespace().collect();
         let output = sluicegate(root(), &words);

@@ -46,11 +46,11 @@ pub(super) fn reconcile(flags: &Flags, options: &ReconcileOptions) -> Result<Exi
     let config = load_config(flags)?;
     assemble::refuse_unsupported(&config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let Some(mut warehouse) = assemble::existing_warehouse(&config, clock.clone())? else {
+    let Some(warehouse) = assemble::existing_warehouse(&config, clock.clone())? else {
         return nothing_yet(flags, &config, clock.as_ref());
     };
     let mut session = Session::begin(&config, Seam::default(), clock.clone())?;
-    let result = work(flags, options, &config, &mut session, &clock, &mut warehouse);
+    let result = work(flags, options, &config, &mut session, &clock, warehouse);
     let exit = match &result {
         Ok(exit) => *exit,
         Err(stop) => stop.exit,
@@ -65,7 +65,7 @@ fn work(
     config: &Config,
     session: &mut Session,
     clock: &Arc<dyn Clock>,
-    warehouse: &mut Box<dyn Warehouse>,
+    mut warehouse: Box<dyn Warehouse>,
 ) -> Result<Exit, Stop> {
     check_identity(session.store(), warehouse.as_mut())?;
     let surroundings = Surroundings {
@@ -79,7 +79,7 @@ fn work(
         warehouse.prepare(job.definition.schema())?;
     }
     let mut asked = Asked {
-        warehouse: (context.open_warehouse)()?,
+        warehouse,
         catalogs: assemble::catalogs(config, clock),
         engine: assemble::query_engine(config).ok(),
         context,

@@ -1,0 +1,15 @@
+//! Goal: `reconcile` tells of everything that is out of place, with its cause and the command that mends it, and of nothing
+//! else; and after those commands it balances. The built binary at work in a folder with the shipped configuration.
+
+#[allow(dead_code, unused_imports, reason = "the end-to-end tests use the rest")]
+#[path = "../e2e/corpus/mod.rs"]
+mod corpus;
+#[allow(dead_code, unused_imports, reason = "the end-to-end tests use the rest")]
+#[path = "../e2e/support/mod.rs"]
+mod support;
+
+mod closing;
+mod mending;
+mod report;
+mod week;
+mod world;
