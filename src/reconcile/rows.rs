@@ -133,7 +133,7 @@ pub(super) fn compare(
             there: Vec::new(),
         }));
     }
-    others.sort_by(|a, b| (a.kind, a.table, a.ordinal, a.key).cmp(&(b.kind, b.table, b.ordinal, b.key)));
+    others.sort_by_key(|other| (other.kind, other.table, other.ordinal, other.key));
     let limit = if everything { usize::MAX } else { 4 * RECORDS_SHOWN };
     let wanted: BTreeSet<(usize, Short)> =
         others.iter().take(limit).map(|other| (other.table, other.key)).collect();

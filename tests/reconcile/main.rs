@@ -9,6 +9,7 @@ mod corpus;
 mod support;
 
 mod closing;
+mod killed;
 mod mending;
 mod report;
 mod week;
