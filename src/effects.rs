@@ -26,8 +26,14 @@ pub const REPORT_PUT: &str = "report.put";
 /// Acknowledges deliveries to the inbox (I1).
 pub const INBOX_ACKNOWLEDGE: &str = "inbox.acknowledge";
 
+/// Tells a person of what cannot wait.
+pub const ALERT_PUSH: &str = "alert.push";
+
+/// Confirms a subscription of the endpoint for SNS.
+pub const SUBSCRIPTION_CONFIRM: &str = "subscription.confirm";
+
 /// All names of this crate.
-pub const ALL: [&str; 12] = [
+pub const ALL: [&str; 14] = [
     ARCHIVE_PUT,
     LANDING_GET,
     WAREHOUSE_COMMIT,
@@ -40,4 +46,6 @@ pub const ALL: [&str; 12] = [
     PROOF_COMMIT,
     REPORT_PUT,
     INBOX_ACKNOWLEDGE,
+    ALERT_PUSH,
+    SUBSCRIPTION_CONFIRM,
 ];

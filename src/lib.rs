@@ -20,6 +20,8 @@ pub mod postgres;
 pub mod reconcile;
 pub mod report;
 pub mod schema;
+#[cfg(feature = "aws")]
+pub mod sns;
 pub mod sqlite;
 pub mod transform;
 mod wording;

@@ -48,6 +48,7 @@ pub struct AwsClients {
     sqs: aws_sdk_sqs::Client,
     glue: aws_sdk_glue::Client,
     athena: aws_sdk_athena::Client,
+    sns: aws_sdk_sns::Client,
 }
 
 impl AwsClients {
@@ -81,13 +82,15 @@ impl AwsClients {
             .build();
         let control = timeouts(CONTROL_ATTEMPT, CONTROL_ATTEMPT, CONTROL_OPERATION);
         let glue = aws_sdk_glue::config::Builder::from(&config).timeout_config(control.clone()).build();
-        let athena = aws_sdk_athena::config::Builder::from(&config).timeout_config(control).build();
+        let athena = aws_sdk_athena::config::Builder::from(&config).timeout_config(control.clone()).build();
+        let sns = aws_sdk_sns::config::Builder::from(&config).timeout_config(control).build();
         Ok(Self {
             runtime: Arc::new(runtime),
             s3: aws_sdk_s3::Client::from_conf(s3),
             sqs: aws_sdk_sqs::Client::from_conf(sqs),
             glue: aws_sdk_glue::Client::from_conf(glue),
             athena: aws_sdk_athena::Client::from_conf(athena),
+            sns: aws_sdk_sns::Client::from_conf(sns),
         })
     }
 
@@ -109,6 +112,11 @@ impl AwsClients {
     /// The Athena client, for what the ports have no word for.
     pub fn athena(&self) -> &aws_sdk_athena::Client {
         &self.athena
+    }
+
+    /// The SNS client, for alerts.
+    pub fn sns(&self) -> &aws_sdk_sns::Client {
+        &self.sns
     }
 
     /// Waits for `future` on a plain thread.

@@ -1,12 +1,14 @@
 //! The adapters over AWS: S3 as an object store, SQS as an inbox, Glue as a catalog, Athena as a query engine. The only place that knows the AWS SDK and tokio; the
 //! pipeline calls from plain threads and blocks.
 
+mod alarm;
 mod client;
 mod failure;
 mod pause;
 mod s3;
 mod sqs;
 
+pub use alarm::SnsAlarm;
 pub use client::AwsClients;
 pub use failure::failure;
 pub use s3::{S3Options, S3Store};

@@ -8,7 +8,7 @@ use crate::config::{self, Config};
 use crate::ports::clock::SystemClock;
 
 use super::args::{DrainOptions, Flags, Format};
-use super::assemble;
+use super::assemble::{self, Intake};
 use super::demo_files::{DemoFile, demo_files};
 use super::drain::{Drained, drain_config};
 use super::exit::{Exit, Stop};
@@ -36,7 +36,7 @@ pub(super) fn demo(flags: &Flags) -> Result<Exit, Stop> {
     let tell = |text: &str| if flags.output == Format::Table { print(text) } else { Ok(()) };
     tell(&format!("{} files landed in {ROOT}/landing\n\n$ sluicegate drain --crawl\n", files.len()))?;
     let options = DrainOptions { watch: false, crawl: true, patience: Duration::from_secs(60) };
-    let summary = match drain_config(&config, &options, &asked)? {
+    let summary = match drain_config(&config, &options, Intake::Once, &asked)? {
         Drained::Done(summary) => summary,
         Drained::HeldBy(holder) => return Err(Stop::failed(format!("another demo is running: {holder}"))),
     };

@@ -7,6 +7,7 @@ use sluicegate_state::{BatchState, DrainerLock, Store};
 
 use crate::config::Config;
 use crate::failure::FailureKind;
+use crate::pipeline::alert::{AlertStage, watched};
 use crate::pipeline::archive::ArchiveStage;
 use crate::pipeline::bell::Bell;
 use crate::pipeline::context::Context;
@@ -22,7 +23,7 @@ use crate::pipeline::tally::Counts;
 use crate::ports::clock::{Clock, SystemClock};
 
 use super::args::{DrainOptions, Flags};
-use super::assemble::{self, Inboxes, Surroundings};
+use super::assemble::{self, Inboxes, Intake, Surroundings};
 use super::exit::{Exit, Stop};
 use super::manager::{self, Pulse};
 use super::output::time;
@@ -33,9 +34,13 @@ use super::summary::Summary;
 
 /// `sluicegate drain`.
 pub(super) fn drain(flags: &Flags, options: &DrainOptions) -> Result<Exit, Stop> {
+    drain_from(flags, options, if options.watch { Intake::Watch } else { Intake::Once })
+}
+
+fn drain_from(flags: &Flags, options: &DrainOptions, intake: Intake) -> Result<Exit, Stop> {
     let asked = stop_on_signal(if options.watch { Exit::Fine } else { Exit::Failed })?;
     let config = load_config(flags)?;
-    match drain_config(&config, options, &asked)? {
+    match drain_config(&config, options, intake, &asked)? {
         Drained::Done(summary) => {
             summary.show(flags)?;
             Ok(end_of(options, &summary))
@@ -51,7 +56,7 @@ pub(super) fn drain(flags: &Flags, options: &DrainOptions) -> Result<Exit, Stop>
 /// `sluicegate run`.
 pub(super) fn run(flags: &Flags) -> Result<Exit, Stop> {
     let options = DrainOptions { watch: true, crawl: false, patience: std::time::Duration::ZERO };
-    drain(flags, &options)
+    drain_from(flags, &options, Intake::Serve)
 }
 
 /// Who watches ends only because somebody said so, and that is fine whatever documents it met before.
@@ -68,7 +73,12 @@ pub(super) enum Drained {
 }
 
 /// Drains what `config` describes.
-pub(super) fn drain_config(config: &Config, options: &DrainOptions, asked: &Asked) -> Result<Drained, Stop> {
+pub(super) fn drain_config(
+    config: &Config,
+    options: &DrainOptions,
+    intake: Intake,
+    asked: &Asked,
+) -> Result<Drained, Stop> {
     assemble::refuse_unsupported(config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let holder = format!("process {} on {} since {}", std::process::id(), host(), time(clock.now()));
@@ -86,7 +96,7 @@ pub(super) fn drain_config(config: &Config, options: &DrainOptions, asked: &Aske
         seal_at_once: !options.watch,
     };
     let context = Arc::new(assemble::context(config, surroundings)?);
-    let result = work(config, &context, session.store(), options, asked);
+    let result = work(config, &context, session.store(), options, intake, asked);
     let exit = match &result {
         Ok(summary) => end_of(options, summary),
         Err(stop) => stop.exit,
@@ -100,11 +110,12 @@ fn work(
     context: &Arc<Context>,
     store: &mut Store,
     options: &DrainOptions,
+    intake: Intake,
     asked: &Asked,
 ) -> Result<Summary, Stop> {
     refuse_wrong_ledger(context, store)?;
     let mut waiting = Vec::new();
-    let Parts { stages, pulses } = parts(config, context, options.watch, &mut waiting)?;
+    let Parts { stages, pulses } = parts(config, context, intake, &mut waiting)?;
     let bell = Arc::new(Bell::new(stages.len()));
     asked.stops(&bell);
     if options.watch {
@@ -127,12 +138,25 @@ fn work(
     if asked.to_stop() && !options.watch {
         waiting.push("stopped by a signal".to_owned());
     }
+    if !options.watch {
+        tell(config, context, store)?;
+    }
     drop(progress);
     let mut failed = 0;
     for job in context.jobs.keys() {
         failed += store.batch_counts(job)?.get(&BatchState::Failed).copied().unwrap_or(0);
     }
     Ok(Summary::new(&context.tally.counts(), failed, waiting))
+}
+
+/// Tells people of what this drain leaves behind. Whether they can be told changes nothing about the drain.
+fn tell(config: &Config, context: &Context, store: &mut Store) -> Result<(), Stop> {
+    let mut alarms = assemble::alarms(config)?;
+    match watched(context, store, &mut alarms, assemble::horizon(config)) {
+        Ok(_) => {}
+        Err(failure) => tracing::warn!("an alert could not be told, the next drain tries again: {failure}"),
+    }
+    Ok(())
 }
 
 /// The ledger is looked at before anything is done; one that cannot be reached is looked at again when it is needed.
@@ -167,10 +191,11 @@ struct Parts {
 fn parts(
     config: &Config,
     context: &Arc<Context>,
-    watch: bool,
+    intake: Intake,
     waiting: &mut Vec<String>,
 ) -> Result<Parts, Stop> {
-    let Inboxes { inboxes, missing } = assemble::inboxes(config, context, watch)?;
+    let Inboxes { inboxes, missing } = assemble::inboxes(config, context, intake)?;
+    let watch = intake != Intake::Once;
     let mut stages: Vec<Box<dyn Stage>> = Vec::new();
     let mut pulses = Vec::new();
     if missing.is_empty() || watch {
@@ -187,5 +212,9 @@ fn parts(
     stages.push(Box::new(LoadStage::new(context.clone())?));
     stages.push(Box::new(PublishStage::new(context.clone())?));
     stages.push(Box::new(CrawlStage::new(context.clone(), catalogs, WindowEnd::Ticks { watch })?));
+    let alarms = assemble::alarms(config)?;
+    if watch && !alarms.is_empty() {
+        stages.push(Box::new(AlertStage::new(context.clone(), alarms, assemble::horizon(config))?));
+    }
     Ok(Parts { stages, pulses })
 }

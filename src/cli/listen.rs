@@ -12,7 +12,7 @@ use crate::pipeline::stage::Stage;
 use crate::ports::clock::{Clock, SystemClock};
 
 use super::args::Flags;
-use super::assemble::{self, Surroundings};
+use super::assemble::{self, Intake, Surroundings};
 use super::exit::{Exit, Stop};
 use super::manager;
 use super::session::{Session, load_config};
@@ -32,7 +32,7 @@ pub(super) fn listen(flags: &Flags) -> Result<Exit, Stop> {
         seal_at_once: false,
     };
     let context = Arc::new(assemble::context(&config, surroundings)?);
-    let assemble::Inboxes { inboxes, missing } = assemble::inboxes(&config, &context, true)?;
+    let assemble::Inboxes { inboxes, missing } = assemble::inboxes(&config, &context, Intake::Serve)?;
     for message in missing {
         tracing::warn!("{message}");
     }

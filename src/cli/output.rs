@@ -2,13 +2,14 @@
 
 use std::io::{IsTerminal, Write};
 
-use chrono::TimeDelta;
 use comfy_table::presets;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 use serde::Serialize;
 use sluicegate_state::Timestamp;
 
 use super::exit::Stop;
+
+pub(super) use crate::pipeline::alert::{counted, span};
 
 /// Prints text to stdout; a closed pipe (`| head`) ends quietly.
 pub(super) fn print(text: &str) -> Result<(), Stop> {
@@ -85,20 +86,4 @@ pub(super) fn emphasised(text: &str, good: bool) -> String {
 /// A time for people: UTC, whole seconds.
 pub(super) fn time(at: Timestamp) -> String {
     at.format("%Y-%m-%d %H:%M:%SZ").to_string()
-}
-
-/// A span of time for people.
-pub(super) fn span(delta: TimeDelta) -> String {
-    let seconds = delta.num_seconds().max(0);
-    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, minutes) => format!("{minutes} min"),
-        (0, hours, minutes) => format!("{hours} h {minutes} min"),
-        (days, hours, _) => format!("{days} d {hours} h"),
-    }
-}
-
-/// `1 batch`, `2 batches`.
-pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }

@@ -8,6 +8,7 @@ use sluicegate_state::{Backlog, BatchState, Store, Timestamp};
 
 use crate::config::Config;
 use crate::job::Job;
+use crate::pipeline::alert::deadline;
 use crate::pipeline::ledger::compare_identity;
 use crate::ports::clock::{Clock, SystemClock};
 use crate::ports::warehouse::{CrawlRow, DocumentOutcome, Warehouse};
@@ -22,8 +23,6 @@ use super::stored::{STATES, existing_store};
 
 /// An unfinished document older than this is worth a person's look.
 const OLD_HOURS: i64 = 6;
-/// A document that expires sooner than this is worth a person's look at once.
-const URGENT_HOURS: i64 = 6;
 
 #[derive(Serialize)]
 struct JobStatus {
@@ -55,6 +54,8 @@ struct Status {
     notes: Vec<Problem>,
     jobs: Vec<JobStatus>,
     counters: BTreeMap<String, u64>,
+    /// By inbox and reason.
+    refused: BTreeMap<String, BTreeMap<String, u64>>,
     unreadable: u64,
     last_reconciliation: Option<String>,
 }
@@ -91,12 +92,15 @@ fn gather(config: &Config, clock: Arc<dyn Clock>) -> Result<Status, Stop> {
     }
     let mut jobs = Vec::new();
     for job in &config.jobs {
+        if let Some(store) = &store {
+            find_deadline(config, job, store, now, &mut problems)?;
+        }
         let status = job_status(job, store.as_ref(), warehouse.as_deref_mut(), now, &mut problems)?;
         note_outcomes(&status, &mut notes);
         jobs.push(status);
     }
-    let (counters, unreadable) = match &store {
-        Some(store) => (counters(store)?, store.unreadable(1000)?.len() as u64),
+    let (counters, refused, unreadable) = match &store {
+        Some(store) => (counters(store)?, refused(store)?, store.unreadable(1000)?.len() as u64),
         None => Default::default(),
     };
     if unreadable > 0 {
@@ -106,7 +110,7 @@ fn gather(config: &Config, clock: Arc<dyn Clock>) -> Result<Status, Stop> {
     }
     let last_reconciliation = last_reconciliation(config, warehouse.as_deref_mut(), &mut problems)?;
     let verdict = verdict(&problems, store.is_some(), &jobs);
-    Ok(Status { verdict, problems, notes, jobs, counters, unreadable, last_reconciliation })
+    Ok(Status { verdict, problems, notes, jobs, counters, refused, unreadable, last_reconciliation })
 }
 
 /// When it was, and what it found; what is not balanced is a problem.
@@ -131,6 +135,16 @@ fn counters(store: &Store) -> Result<BTreeMap<String, u64>, Stop> {
         *counters.entry(total.counter.to_string()).or_default() += total.count;
     }
     Ok(counters)
+}
+
+/// What inboxes did not take. It says nothing about documents: whatever was meant to come may come again, or be found in
+/// the landing.
+fn refused(store: &Store) -> Result<BTreeMap<String, BTreeMap<String, u64>>, Stop> {
+    let mut refused: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+    for total in store.refusals()? {
+        refused.entry(total.source).or_default().insert(total.reason, total.count);
+    }
+    Ok(refused)
 }
 
 fn job_status(
@@ -174,6 +188,27 @@ fn job_status(
     })
 }
 
+/// Documents that may be lost come first: what is not archived when the landing removes it cannot be read any more.
+fn find_deadline(
+    config: &Config,
+    job: &Job,
+    store: &Store,
+    now: Timestamp,
+    problems: &mut Vec<Problem>,
+) -> Result<(), Stop> {
+    let landing = assemble::landing(&job.landing)?;
+    let horizon = assemble::horizon(config);
+    if let Some(deadline) = deadline(store, job, Some(landing.as_ref()), now, horizon)? {
+        let (why, command) = match &deadline.cause {
+            Some(cause) => (cause.as_str(), "sluicegate check"),
+            None => ("not archived yet", "sluicegate drain"),
+        };
+        let what = format!("{}: {}, {why}", job.name, deadline.words(now));
+        problems.insert(0, Problem { what, command: command.to_owned() });
+    }
+    Ok(())
+}
+
 fn find_problems(
     job: &Job,
     store: Option<&Store>,
@@ -185,10 +220,6 @@ fn find_problems(
 ) -> Result<(), Stop> {
     let name = &job.name;
     let mut add = |what: String, command: String| problems.push(Problem { what, command });
-    if let Some(at) = backlog.earliest_expiry.filter(|at| (*at - now).num_hours() < URGENT_HOURS) {
-        let what = format!("{name}: documents that are not archived yet expire in {}", span(at - now));
-        add(what, "sluicegate drain".to_owned());
-    }
     if failed > 0 {
         let what = format!(
             "{name}: {} parked, with {} documents",
@@ -263,6 +294,11 @@ fn text(status: &Status) -> String {
         status.counters.iter().map(|(name, count)| format!("{count} {name}")).collect();
     if !counted.is_empty() {
         text.push_str(&format!("\ncounted         {}\n", counted.join(", ")));
+    }
+    for (inbox, reasons) in &status.refused {
+        let reasons: Vec<String> =
+            reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        text.push_str(&format!("\nrefused by {inbox:<4} {}\n", reasons.join(", ")));
     }
     text.push_str(&format!(
         "last reconciliation  {}\n",

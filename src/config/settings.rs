@@ -8,6 +8,7 @@ use toml::Spanned;
 use super::error::ConfigError;
 use super::location::{Location, WarehouseLocation};
 use super::source::Source;
+use super::topic::TopicArn;
 
 /// Where things are on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +29,23 @@ pub struct Settings {
     pub athena_workgroup: Option<String>,
     /// Where Athena writes results.
     pub athena_output: Option<String>,
+    /// Whom to tell of what cannot wait.
+    pub alert: AlertSettings,
     /// Depth and concurrency.
     pub pipeline: PipelineSettings,
+}
+
+/// Whom to tell of what cannot wait; with nothing set, `status` alone tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertSettings {
+    /// The ARN of an SNS topic.
+    pub topic: Option<String>,
+    /// A command line.
+    pub command: Option<String>,
+    /// A file to append to.
+    pub file: Option<PathBuf>,
+    /// How long before its expiry a document that is not archived is told of.
+    pub hours_before: u32,
 }
 
 /// How notifications arrive. With none of them set, a landing folder is scanned.
@@ -72,6 +88,8 @@ struct SettingsFile {
     #[serde(default)]
     athena: AthenaTable,
     #[serde(default)]
+    alert: AlertTable,
+    #[serde(default)]
     pipeline: PipelineTable,
 }
 
@@ -79,8 +97,8 @@ struct SettingsFile {
 #[serde(deny_unknown_fields, default)]
 struct InboxTable {
     queue: String,
-    topic: String,
-    sns_listen: String,
+    topic: Option<Spanned<String>>,
+    sns_listen: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -94,6 +112,21 @@ struct CatalogTable {
 struct AthenaTable {
     workgroup: String,
     output: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AlertTable {
+    topic: Option<Spanned<String>>,
+    command: String,
+    file: String,
+    hours_before: Spanned<u32>,
+}
+
+impl Default for AlertTable {
+    fn default() -> Self {
+        Self { topic: None, command: String::new(), file: String::new(), hours_before: Spanned::new(0..0, 6) }
+    }
 }
 
 #[derive(Deserialize)]
@@ -120,21 +153,74 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<(Settings, Spanned<String
     }
     let settings = Settings {
         state: PathBuf::from(filled(&source, &read.state, "the path of a folder")?),
-        inbox: InboxSettings {
-            queue: some(read.inbox.queue),
-            topic: some(read.inbox.topic),
-            sns_listen: some(read.inbox.sns_listen),
-        },
+        inbox: inbox(&source, read.inbox)?,
         warehouse: source.read(&read.warehouse, WarehouseLocation::parse)?,
         curated: source.read(&read.curated, Location::parse)?,
         archive: source.read(&read.archive, Location::parse)?,
         catalog_database: some(read.catalog.database),
         athena_workgroup: some(read.athena.workgroup),
         athena_output: output.map(Spanned::into_inner),
+        alert: alert(&source, read.alert)?,
         pipeline: pipeline(&source, &read.pipeline)?,
     };
     filled(&source, &read.jobs, "the path of a folder of job files, beside this file")?;
     Ok((settings, read.jobs))
+}
+
+fn alert(source: &Source<'_>, table: AlertTable) -> Result<AlertSettings, ConfigError> {
+    let topic = table.topic.filter(|topic| !topic.get_ref().is_empty());
+    if let Some(topic) = &topic {
+        drop(source.read(topic, TopicArn::parse)?);
+    }
+    let hours_before = match *table.hours_before.get_ref() {
+        hours @ 1..=720 => hours,
+        hours => {
+            let problem = format!("{hours} is out of range; allowed: 1 to 720");
+            return Err(source.key_error(table.hours_before.span().start, &problem));
+        }
+    };
+    Ok(AlertSettings {
+        topic: topic.map(Spanned::into_inner),
+        command: some(table.command),
+        file: some(table.file).map(PathBuf::from),
+        hours_before,
+    })
+}
+
+/// An endpoint for SNS takes its topic from here and nowhere else: whoever may name the topic could send anything.
+fn inbox(source: &Source<'_>, table: InboxTable) -> Result<InboxSettings, ConfigError> {
+    let listens = table.sns_listen.as_ref().filter(|address| !address.get_ref().is_empty());
+    if let Some(address) = listens {
+        source.read(address, listening_address)?;
+        match table.topic.as_ref().filter(|topic| !topic.get_ref().is_empty()) {
+            Some(topic) => drop(source.read(topic, TopicArn::parse)?),
+            None => {
+                let problem = "needs `topic` beside it: the ARN of the one SNS topic that may post here \
+                               (SLUICEGATE_TOPIC), such as arn:aws:sns:eu-west-1:123456789012:landed";
+                return Err(source.key_error(address.span().start, problem));
+            }
+        }
+    }
+    let some_of = |text: Option<Spanned<String>>| text.map(Spanned::into_inner).and_then(some);
+    Ok(InboxSettings {
+        queue: some(table.queue),
+        topic: some_of(table.topic),
+        sns_listen: some_of(table.sns_listen),
+    })
+}
+
+fn listening_address(text: &str) -> Result<(), String> {
+    let parts = text.rsplit_once(':');
+    let is_address = parts.is_some_and(|(host, port)| {
+        let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        !host.is_empty() && is_port && port.parse::<u16>().is_ok()
+    });
+    if is_address {
+        return Ok(());
+    }
+    Err(format!(
+        "`{text}` is no address to listen on; allowed: address:port, such as 0.0.0.0:8080 or [::]:8080"
+    ))
 }
 
 fn pipeline(source: &Source<'_>, table: &PipelineTable) -> Result<PipelineSettings, ConfigError> {

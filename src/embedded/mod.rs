@@ -1,8 +1,10 @@
 //! The embedded catalog and query engine: what Glue and Athena are elsewhere, over a curated folder on this machine.
 
+mod alarm;
 mod catalog;
 mod query;
 
+pub use alarm::{CommandAlarm, FileAlarm};
 pub use catalog::EmbeddedCatalog;
 pub use query::EmbeddedQueryEngine;
 

@@ -136,7 +136,7 @@ fn several_records_are_several_arrivals() {
             .map(|arrival| match arrival {
                 Arrival::Notification(notification) => notification.key.clone(),
                 Arrival::Counted(counter, job) => format!("{counter:?} {job:?}"),
-                Arrival::Unreadable { reason, .. } => reason.clone(),
+                Arrival::Unreadable { reason, .. } | Arrival::Refused { reason, .. } => reason.clone(),
             })
             .collect::<Vec<_>>()
     );

@@ -60,6 +60,9 @@ fn operand(text: &str, fields: &[Field], sections: &[Section]) -> Result<Scaled,
     let (name, column) =
         inside.split_once('.').ok_or_else(|| format!("`{text}` names no section; {ALLOWED}"))?;
     let Some(section) = sections.iter().position(|section| section.name == name.trim()) else {
+        if sections.is_empty() {
+            return Err(format!("there is no section `{}`: this job has none", name.trim()));
+        }
         let names: Vec<_> = sections.iter().map(|section| section.name.as_str()).collect();
         return Err(format!("there is no section `{}`; allowed: {}", name.trim(), names.join(", ")));
     };

@@ -21,6 +21,8 @@ pub(super) struct ColumnTable {
     pub(super) name: Spanned<String>,
     pub(super) label: Option<Spanned<String>>,
     pub(super) group: Option<Spanned<String>>,
+    pub(super) header: Option<Spanned<String>>,
+    pub(super) position: Option<Spanned<u32>>,
     r#type: Spanned<String>,
     #[serde(default)]
     pub(super) required: bool,

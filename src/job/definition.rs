@@ -12,7 +12,7 @@ use super::keys::pattern_or_problem;
 use crate::config::source::Source;
 use crate::config::{ConfigError, Size};
 use crate::schema::{Column, Schema, Table};
-use crate::transform::{Definition, Field, Format, Kind, Labelled, Section, Unknown};
+use crate::transform::{Definition, Field, Format, Kind, Labelled, Section, Shape, Unknown};
 
 const MAX_KEY_CHARACTERS: usize = 640;
 
@@ -33,17 +33,26 @@ impl Default for LabelledTable {
 
 #[derive(Deserialize, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
-enum UnknownName {
+pub(super) enum UnknownName {
     Reject,
     Ignore,
+}
+
+impl UnknownName {
+    pub(super) fn compiled(self) -> Unknown {
+        match self {
+            Self::Reject => Unknown::Reject,
+            Self::Ignore => Unknown::Ignore,
+        }
+    }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RecordTable {
-    table: Spanned<String>,
-    key: Spanned<Vec<Spanned<String>>>,
-    columns: Vec<ColumnTable>,
+    pub(super) table: Spanned<String>,
+    pub(super) key: Spanned<Vec<Spanned<String>>>,
+    pub(super) columns: Vec<ColumnTable>,
 }
 
 #[derive(Deserialize)]
@@ -81,7 +90,7 @@ pub(super) fn labelled(
     source: &Source<'_>,
     format: &LabelledTable,
     record: &RecordTable,
-    sections: &[SectionTable],
+    sections: &[Spanned<SectionTable>],
     checks: &[CheckTable],
 ) -> Result<Definition, ConfigError> {
     let parent = parent(source, record)?;
@@ -94,15 +103,9 @@ pub(super) fn labelled(
     let labelled = Labelled {
         special: special(source, begin.as_ref(), &banners, &sections)?,
         begin,
-        unknown: match format.unknown {
-            UnknownName::Reject => Unknown::Reject,
-            UnknownName::Ignore => Unknown::Ignore,
-        },
+        unknown: format.unknown.compiled(),
         labels: parent.labels,
-        key: parent.table.key,
-        fields: parent.fields,
-        sections,
-        checks,
+        shape: Shape { place_word: "label", key: parent.table.key, fields: parent.fields, sections, checks },
     };
     Ok(Definition {
         schema: Schema { tables },
@@ -119,38 +122,47 @@ struct Parent {
 }
 
 fn parent(source: &Source<'_>, record: &RecordTable) -> Result<Parent, ConfigError> {
-    let key_names = names(&record.key);
-    let (mut labels, mut fields) = (HashMap::new(), Vec::new());
-    for column in &record.columns {
+    let mut labels = HashMap::new();
+    for (index, column) in record.columns.iter().enumerate() {
         let label = label(source, column)?;
-        if labels.insert(label.clone(), fields.len()).is_some() {
+        if labels.insert(label.clone(), index).is_some() {
             let problem = format!("the label `{label}` fills two columns");
             return Err(source.key_error(column.name.span().start, &problem));
         }
-        fields.push(column::field(
-            source,
-            column,
-            label,
-            key_names.contains(column.name.get_ref().as_str()),
-        )?);
+    }
+    let (fields, table) = record_table(source, record, &mut |column| label(source, column))?;
+    Ok(Parent { fields, labels, table })
+}
+
+/// The fields and the table of `[record]`; `place` names where a column's value comes from.
+pub(super) fn record_table(
+    source: &Source<'_>,
+    record: &RecordTable,
+    place: &mut dyn FnMut(&ColumnTable) -> Result<String, ConfigError>,
+) -> Result<(Vec<Field>, Table), ConfigError> {
+    let key_names = names(&record.key);
+    let mut fields = Vec::new();
+    for column in &record.columns {
+        let in_key = key_names.contains(column.name.get_ref().as_str());
+        fields.push(column::field(source, column, place(column)?, in_key)?);
     }
     refuse_twins(source, &record.columns, &[])?;
     let key = key(source, &record.key, &fields)?;
     check_key_length(source, &record.key, key_length(&fields, &key))?;
     let table = table(source, &record.table, fields.iter().map(column).collect(), key, &[])?;
-    Ok(Parent { fields, labels, table })
+    Ok((fields, table))
 }
 
 /// The sections, and all tables with the parent's first.
 fn children(
     source: &Source<'_>,
     parent: &Parent,
-    written: &[SectionTable],
+    written: &[Spanned<SectionTable>],
 ) -> Result<(Vec<Section>, Vec<Table>), ConfigError> {
     let key = &parent.table.key;
     let parent_key: Vec<_> = key.iter().map(|&index| column(&parent.fields[index])).collect();
     let (mut sections, mut tables) = (Vec::<Section>::new(), vec![parent.table.clone()]);
-    for written in written {
+    for written in written.iter().map(Spanned::get_ref) {
         if sections.iter().any(|section| section.name == *written.name.get_ref()) {
             let problem = format!("there are two sections `{}`", written.name.get_ref());
             return Err(source.key_error(written.name.span().start, &problem));
@@ -175,7 +187,17 @@ fn column(field: &Field) -> Column {
     Column { name: field.name.clone(), kind: field.kind.column_type(), required: field.required }
 }
 
+/// Refuses where a column of another format says that its value is.
+fn refuse_delimited(source: &Source<'_>, column: &ColumnTable) -> Result<(), ConfigError> {
+    let header = column.header.as_ref().map(|header| header.span().start);
+    match header.or(column.position.as_ref().map(|position| position.span().start)) {
+        Some(at) => Err(source.key_error(at, "is only for `format = \"delimited\"`")),
+        None => Ok(()),
+    }
+}
+
 fn label(source: &Source<'_>, column: &ColumnTable) -> Result<String, ConfigError> {
+    refuse_delimited(source, column)?;
     if let Some(group) = &column.group {
         return Err(
             source.key_error(group.span().start, "is only for columns of a section; use `label` here")
@@ -318,6 +340,7 @@ fn section(source: &Source<'_>, written: &SectionTable) -> Result<Section, Confi
 
 /// The named group of the row pattern that fills the column; its name is the column's where nothing else is said.
 fn group(source: &Source<'_>, column: &ColumnTable, row: &Regex) -> Result<usize, ConfigError> {
+    refuse_delimited(source, column)?;
     if let Some(label) = &column.label {
         return Err(
             source.key_error(label.span().start, "is only for columns of the record; use `group` here")

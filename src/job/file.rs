@@ -6,9 +6,11 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::definition::{self, CheckTable, LabelledTable, RecordTable, SectionTable};
+use super::delimited::{self, DelimitedTable};
 use super::{BatchLimits, Job, KeyPattern, OnConflict, Window, hash};
 use crate::config::source::Source;
 use crate::config::{ConfigError, Location, Size};
+use crate::transform::Definition;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,11 +26,11 @@ struct JobFile {
     #[serde(default)]
     batch: BatchTable,
     format: FormatName,
-    #[serde(default)]
-    labelled: LabelledTable,
+    labelled: Option<Spanned<LabelledTable>>,
+    delimited: Option<Spanned<DelimitedTable>>,
     record: RecordTable,
     #[serde(default)]
-    section: Vec<SectionTable>,
+    section: Vec<Spanned<SectionTable>>,
     #[serde(default)]
     check: Vec<CheckTable>,
 }
@@ -41,6 +43,7 @@ fn reject() -> OnConflict {
 #[serde(rename_all = "lowercase")]
 enum FormatName {
     Labelled,
+    Delimited,
 }
 
 #[derive(Deserialize)]
@@ -78,11 +81,7 @@ impl Default for BatchTable {
 pub(super) fn job(file: &Path, text: String) -> Result<Job, ConfigError> {
     let source = Source::new(file, &text);
     let read: JobFile = source.parse()?;
-    let definition = match read.format {
-        FormatName::Labelled => {
-            definition::labelled(&source, &read.labelled, &read.record, &read.section, &read.check)?
-        }
-    };
+    let definition = definition(&source, &read)?;
     Ok(Job {
         file: file.to_owned(),
         name: source.read(&read.name, job_name)?,
@@ -101,6 +100,33 @@ pub(super) fn job(file: &Path, text: String) -> Result<Job, ConfigError> {
         definition,
         text,
     })
+}
+
+fn definition(source: &Source<'_>, read: &JobFile) -> Result<Definition, ConfigError> {
+    match read.format {
+        FormatName::Labelled => {
+            refuse(source, read.delimited.as_ref(), "[delimited] is for `format = \"delimited\"`")?;
+            let usual = LabelledTable::default();
+            let format = read.labelled.as_ref().map_or(&usual, Spanned::get_ref);
+            definition::labelled(source, format, &read.record, &read.section, &read.check)
+        }
+        FormatName::Delimited => {
+            refuse(source, read.labelled.as_ref(), "[labelled] is for `format = \"labelled\"`")?;
+            refuse(
+                source,
+                read.section.first(),
+                "a section is for `format = \"labelled\"`; a line is a record here",
+            )?;
+            let usual = DelimitedTable::default();
+            let format = read.delimited.as_ref().map_or(&usual, Spanned::get_ref);
+            delimited::delimited(source, format, &read.record, &read.check)
+        }
+    }
+}
+
+/// Refuses a part of the file that belongs to another format.
+fn refuse<T>(source: &Source<'_>, part: Option<&Spanned<T>>, problem: &str) -> Result<(), ConfigError> {
+    part.map_or(Ok(()), |part| Err(source.key_error(part.span().start, problem)))
 }
 
 fn job_name(name: &str) -> Result<String, String> {

@@ -3,6 +3,7 @@
 mod check;
 mod column;
 mod definition;
+mod delimited;
 mod file;
 mod keys;
 #[cfg(test)]

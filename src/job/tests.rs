@@ -162,3 +162,49 @@ fn no_text_makes_the_reader_panic() {
         }
     });
 }
+
+const EXAMPLE: &str = include_str!("../../examples/payments/payments.toml");
+
+#[test]
+fn the_example_of_a_delimited_job_is_right_beside_the_shipped_one() {
+    let payments = Job::parse(Path::new("jobs/payments.toml"), EXAMPLE, &none).unwrap();
+    let shipped = parse(SHIPPED).unwrap();
+    assert_ne!(payments.name, shipped.name);
+    assert_ne!(payments.landing, shipped.landing);
+    assert_eq!(payments.definition.schema().tables.len(), 1);
+    assert_eq!(Definition::from_text(&payments.text).unwrap().schema(), payments.definition.schema());
+}
+
+#[test]
+fn what_a_delimited_job_says_wrongly_is_named_with_line_and_key() {
+    let told = |from: &str, to: &str| {
+        assert!(EXAMPLE.contains(from), "{from}");
+        let changed = EXAMPLE.replacen(from, to, 1);
+        let error = Job::parse(Path::new("jobs/payments.toml"), &changed, &none).unwrap_err();
+        format!("{to}\n  {error}\n")
+    };
+    let cases = [
+        told("delimiter = \",\"", "delimiter = \"||\""),
+        told("delimiter = \",\"", "delimiter = \"é\""),
+        told("delimiter = \",\"", "delimiter = \"a\""),
+        told("quote = '\"'", "quote = ','"),
+        told("header = true", "header = false"),
+        told("header = \"Payment\"", "header = \" Payment\""),
+        told("header = \"Payment\"", "header = \"Customer\""),
+        told("header = \"Payment\"", "label = \"Payment\""),
+        told("header = \"Payment\"", "position = 0"),
+        told("header = \"Payment\"", "header = \"Payment\", position = 1"),
+        told("unknown = \"reject\"", "unknown = \"warn\""),
+        told("[delimited]", "[labelled]\n[delimited]"),
+        told(
+            "[[check]]",
+            "[[section]]\nname = \"x\"\ntable = \"x\"\nkey = [\"y\"]\nheader = \"x\"\nrow = \"x\"\ncolumns = []\n[[check]]",
+        ),
+        told("net = amount - fee", "net = sum(items.fee)"),
+    ];
+    insta::assert_snapshot!(cases.join("\n"));
+    let labelled = SHIPPED.replace("label = \"Dated\"", "header = \"Dated\"");
+    assert!(parse(&labelled).unwrap_err().to_string().contains("only for `format = \"delimited\"`"));
+    let other = SHIPPED.replace("[labelled]", "[delimited]\n[labelled]");
+    assert!(parse(&other).unwrap_err().to_string().contains("[delimited] is for"));
+}

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use sluicegate_state::{
-    Arrival, Batch, BatchEvent, BatchState, Deferral, Limits, Notification, SealRequest, Stage as Step, Store,
+    Arrival, Batch, BatchEvent, BatchState, Deferral, Limits, Member, Notification, SealRequest,
+    Stage as Step, Store, Timestamp,
 };
 
 use crate::archive::{FORMAT_VERSION, Got, Manifest, ManifestMember, Outcomes, object_key};
@@ -88,7 +89,7 @@ impl ArchiveStage {
         }
         let landing = self.context.landing(&batch.job)?;
         let job = self.context.job(&batch.job)?;
-        let manifest = self.manifest(batch, &job)?;
+        let manifest = self.manifest(batch, &job, landing.as_ref())?;
         let mut fetched = fetch::fetch(&self.context, landing.as_ref(), &manifest)?;
         self.journal_overwriters(&manifest, &fetched.outcomes, landing.as_ref())?;
         match self.put(&key, &mut fetched)? {
@@ -125,9 +126,10 @@ impl ArchiveStage {
             .perform(effects::ARCHIVE_PUT, || archive.put_new(key, &mut copy.file, copy.size, &sha256))
     }
 
-    fn manifest(&self, batch: &Batch, job: &Job) -> Outcome<Manifest> {
+    fn manifest(&self, batch: &Batch, job: &Job, landing: &dyn ObjectStore) -> Outcome<Manifest> {
         let members = self.store.members(&batch.batch_id)?;
         let members = members.into_iter().map(|member| ManifestMember {
+            expires_at: expires_at(&member, job, landing),
             ordinal: member.ordinal,
             bucket: member.bucket,
             key: member.key,
@@ -137,7 +139,6 @@ impl ArchiveStage {
             size: member.size,
             event_time: member.event_time,
             tries: member.tries,
-            expires_at: member.expires_at.or_else(|| job.expires_at(member.event_time)),
         });
         Ok(Manifest {
             format_version: FORMAT_VERSION,
@@ -234,6 +235,12 @@ fn seal_request<'a>(job: &'a Job, context: &'a Context) -> SealRequest<'a> {
         incarnation: &context.incarnation,
         definition_hash: &job.hash,
     }
+}
+
+/// When the landing takes a member: as it was announced, as the job says, else by the landing's own rules.
+fn expires_at(member: &Member, job: &Job, landing: &dyn ObjectStore) -> Option<Timestamp> {
+    let by_rule = || landing.expires_at(&member.key, member.size.unwrap_or(0), member.event_time);
+    member.expires_at.or_else(|| job.expires_at(member.event_time)).or_else(by_rule)
 }
 
 /// A notification of what lies at a key now, as the store itself describes it.

@@ -27,7 +27,7 @@ pub struct LoadStage {
     context: Arc<Context>,
     store: Store,
     ledger: LedgerConnection,
-    /// The job that was served last; another one with work goes first.
+    /// The job that was served last; the next one with work goes first.
     last_job: String,
 }
 
@@ -44,13 +44,6 @@ impl LoadStage {
         let store = context.open_store()?;
         let ledger = LedgerConnection::new(context.clone());
         Ok(Self { context, store, ledger, last_job: String::new() })
-    }
-
-    /// The oldest archived batch, of another job than the last one where there is one.
-    fn next(&self) -> Outcome<Option<Batch>> {
-        let due = self.store.due_batches(BatchState::Archived, self.context.clock.now(), 64)?;
-        let other = due.iter().position(|batch| batch.job != self.last_job).unwrap_or(0);
-        Ok(due.into_iter().nth(other))
     }
 
     fn load(&mut self, batch: &Batch) -> Outcome<()> {
@@ -104,7 +97,8 @@ impl Stage for LoadStage {
     }
 
     fn tick(&mut self) -> Outcome<Tick> {
-        match self.next()? {
+        let now = self.context.clock.now();
+        match self.store.due_batch_in_turn(BatchState::Archived, now, &self.last_job)? {
             Some(batch) => {
                 if let Some(idle) = self.ledger.unreachable(&mut self.store)? {
                     return Ok(Tick::Idle(idle));
@@ -113,7 +107,7 @@ impl Stage for LoadStage {
                 self.last_job = batch.job;
                 Ok(Tick::Worked)
             }
-            None => idle(&self.store, BatchState::Archived, self.context.clock.now(), false),
+            None => idle(&self.store, BatchState::Archived, now, false),
         }
     }
 }

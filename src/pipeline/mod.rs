@@ -4,6 +4,7 @@
 //! warehouse, [`publish`] writes the CSV objects, [`crawl`] ends windows. [`scheduler`] runs them side by side, or one
 //! after the other where a test wants to know what happens when.
 
+pub mod alert;
 pub mod archive;
 pub mod archived;
 pub mod attempt;

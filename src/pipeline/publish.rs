@@ -27,6 +27,8 @@ pub struct PublishStage {
     context: Arc<Context>,
     store: Store,
     ledger: LedgerConnection,
+    /// The job that was served last; the next one with work goes first.
+    last_job: String,
 }
 
 impl PublishStage {
@@ -34,7 +36,7 @@ impl PublishStage {
     pub fn new(context: Arc<Context>) -> Outcome<Self> {
         let store = context.open_store()?;
         let ledger = LedgerConnection::new(context.clone());
-        Ok(Self { context, store, ledger })
+        Ok(Self { context, store, ledger, last_job: String::new() })
     }
 
     fn publish(&mut self, batch: &Batch) -> Outcome<()> {
@@ -93,12 +95,13 @@ impl Stage for PublishStage {
 
     fn tick(&mut self) -> Outcome<Tick> {
         let now = self.context.clock.now();
-        match self.store.due_batches(BatchState::Loaded, now, 1)?.pop() {
+        match self.store.due_batch_in_turn(BatchState::Loaded, now, &self.last_job)? {
             Some(batch) => {
                 if let Some(idle) = self.ledger.unreachable(&mut self.store)? {
                     return Ok(Tick::Idle(idle));
                 }
                 self.publish(&batch)?;
+                self.last_job = batch.job;
                 Ok(Tick::Worked)
             }
             None => idle(&self.store, BatchState::Loaded, now, false),

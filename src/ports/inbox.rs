@@ -32,6 +32,10 @@ pub trait Inbox: Send {
     /// Tells the inbox that these deliveries are on disk.
     fn acknowledge(&mut self, receipts: &[String]) -> Outcome<()>;
 
+    /// Tells the inbox that these deliveries are not on disk and nobody will put them there, so that a sender who waits
+    /// need not wait any longer. What comes again by itself needs no such word.
+    fn give_back(&mut self, _receipts: &[String]) {}
+
     /// Whether this inbox looks at what lies there, rather than being told: then what the journal knows already is no
     /// redelivery.
     fn is_listing(&self) -> bool;

@@ -1,5 +1,6 @@
 //! The ports: what the pipeline needs from the outside world, as traits. Adapters know ports; ports know no adapters.
 
+pub mod alarm;
 pub mod catalog;
 pub mod clock;
 pub mod inbox;

@@ -112,6 +112,11 @@ pub trait ObjectStore: Send + Sync {
     /// Writes an object unless there is one (If-None-Match: *). It appears whole or not at all.
     fn put_new(&self, key: &str, body: &mut dyn ReadSeek, size: u64, sha256: &str) -> Outcome<PutAnswer>;
 
+    /// When the place's own rules remove an object that landed then, where they are known and say so.
+    fn expires_at(&self, _key: &str, _size: u64, _landed_at: Timestamp) -> Option<Timestamp> {
+        None
+    }
+
     /// Calls `visit` for every object under `prefix`, in key order.
     fn list(&self, prefix: &str, visit: &mut dyn FnMut(ObjectInfo) -> Outcome<()>) -> Outcome<()>;
 }

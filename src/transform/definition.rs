@@ -10,7 +10,7 @@ use super::checks::Check;
 use super::dates::DatePattern;
 use super::outcome::{Collected, Reject, Stopped, Summary};
 use super::rows::{RecordView, Records, Rows};
-use super::{input, labelled};
+use super::{delimited, input, labelled};
 use crate::schema::{ColumnType, Schema};
 
 /// How documents read and what tables they fill.
@@ -27,6 +27,44 @@ pub struct Definition {
 pub(crate) enum Format {
     /// `Label: value` lines with sections of repeated lines.
     Labelled(Box<Labelled>),
+    /// One record a line, its values between delimiters.
+    Delimited(Box<Delimited>),
+}
+
+/// What every record of a job becomes, in whatever format it is written.
+#[derive(Debug, Clone)]
+pub(crate) struct Shape {
+    /// What the format calls the place of a value: `label` or `column`.
+    pub(crate) place_word: &'static str,
+    /// The parent's columns; their source is a label, or a column of the document.
+    pub(crate) fields: Vec<Field>,
+    /// Indexes into `fields` of the parent's key.
+    pub(crate) key: Vec<usize>,
+    pub(crate) sections: Vec<Section>,
+    pub(crate) checks: Vec<Check>,
+}
+
+/// A document of values between delimiters, such as CSV.
+#[derive(Debug, Clone)]
+pub(crate) struct Delimited {
+    pub(crate) delimiter: u8,
+    pub(crate) quote: Option<u8>,
+    /// Whether the first line names the columns.
+    pub(crate) header: bool,
+    /// Whether a document may have columns that the job does not name.
+    pub(crate) unknown: Unknown,
+    /// Where each field of the shape comes from.
+    pub(crate) places: Vec<Place>,
+    pub(crate) shape: Shape,
+}
+
+/// Where in a line a value is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Under this name in the header.
+    Header(String),
+    /// The column with this number, from 0.
+    Position(usize),
 }
 
 /// A document of `Label: value` lines.
@@ -40,15 +78,10 @@ pub(crate) struct Labelled {
     pub(crate) unknown: Unknown,
     /// Index of the parent column by label.
     pub(crate) labels: HashMap<String, usize>,
-    /// The parent's columns; their source is a label.
-    pub(crate) fields: Vec<Field>,
-    /// Indexes into `fields` of the parent's key.
-    pub(crate) key: Vec<usize>,
-    pub(crate) sections: Vec<Section>,
-    pub(crate) checks: Vec<Check>,
+    pub(crate) shape: Shape,
 }
 
-/// What to do with a label that the job does not know.
+/// What to do with a label, or a column, that the job does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unknown {
     Reject,
@@ -73,7 +106,7 @@ pub(crate) struct Section {
 #[derive(Debug, Clone)]
 pub(crate) struct Field {
     pub(crate) name: String,
-    /// A label, or `section.column`: what a reject calls the place.
+    /// A label, a column of the document, or `section.column`: what a reject calls the place.
     pub(crate) place: String,
     pub(crate) kind: Kind,
     pub(crate) required: bool,
@@ -123,6 +156,7 @@ impl Definition {
     ) -> Result<Summary, Stopped<E>> {
         input::with_text(input, self.max_unpacked, &mut |lines| match &self.format {
             Format::Labelled(labelled) => labelled::read(labelled, &self.schema, lines, sink),
+            Format::Delimited(delimited) => delimited::read(delimited, &self.schema, lines, sink),
         })
     }
 

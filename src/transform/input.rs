@@ -98,7 +98,7 @@ struct Unpacking<'a> {
     failure: &'a RefCell<Option<io::Error>>,
 }
 
-/// The lines of a document: without their ends and trailing blanks, checked to be clean text.
+/// The lines of a document: without their ends, checked to be clean text.
 pub(super) struct Lines<'a> {
     input: &'a mut dyn BufRead,
     unpacking: Option<Unpacking<'a>>,
@@ -114,8 +114,13 @@ impl<'a> Lines<'a> {
         Self { input, unpacking, buffer: Vec::new(), number: 0, offset: 0 }
     }
 
-    /// The next line with its number, or none at the end of the document.
+    /// The next line with its number and without trailing blanks, or none at the end of the document.
     pub(super) fn next(&mut self) -> Result<Option<(u64, &str)>, Trouble> {
+        Ok(self.next_whole()?.map(|(number, line)| (number, line.trim_end())))
+    }
+
+    /// The next line with its number, with the blanks at its end: where tabs part values, they are values.
+    pub(super) fn next_whole(&mut self) -> Result<Option<(u64, &str)>, Trouble> {
         self.offset += self.buffer.len() as u64;
         self.buffer.clear();
         // Two more bytes for the line's end, so that the longest line allowed still comes whole.
@@ -185,7 +190,7 @@ fn text(line: &[u8], number: u64, offset: u64) -> Result<&str, Reject> {
     if line.contains(&0) || line.contains(&1) {
         return Err(forbidden_character(text, number));
     }
-    Ok(text.trim_end())
+    Ok(text)
 }
 
 fn forbidden_character(text: &str, number: u64) -> Reject {

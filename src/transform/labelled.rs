@@ -2,11 +2,11 @@
 
 use regex::CaptureLocations;
 
-use super::MAX_WARNINGS;
 use super::definition::{Labelled, Unknown};
 use super::input::Lines;
-use super::outcome::{Reject, Stopped, Summary, Warning, excerpt};
-use super::record::{Draft, Finished};
+use super::outcome::{Reject, Stopped, Summary, excerpt};
+use super::output::Output;
+use super::record::Draft;
 use super::rows::RecordView;
 use crate::schema::Schema;
 
@@ -27,7 +27,7 @@ pub(super) fn read<E>(
         let progress =
             reader.line(number, line).map_err(|reject| Stopped::Rejected(reader.with_key(reject)))?;
         if progress == Progress::RecordEnded {
-            reader.hand_over(sink)?;
+            reader.output.hand_over(sink)?;
         }
         // The ended record must have been handed over before the line that ended it begins the next.
         if progress != Progress::Within {
@@ -38,8 +38,8 @@ pub(super) fn read<E>(
         return Err(Stopped::Rejected(Reject::new("the document is empty")));
     }
     reader.end_record().map_err(|reject| Stopped::Rejected(reader.with_key(reject)))?;
-    reader.hand_over(sink)?;
-    Ok(reader.summary)
+    reader.output.hand_over(sink)?;
+    Ok(reader.output.summary)
 }
 
 /// What a line did to the record.
@@ -56,7 +56,7 @@ enum Progress {
 struct Reader<'d> {
     labelled: &'d Labelled,
     draft: Draft<'d>,
-    finished: Finished,
+    output: Output,
     /// Whether a record has begun.
     open: bool,
     /// The section whose rows are expected.
@@ -64,20 +64,18 @@ struct Reader<'d> {
     captures: Vec<CaptureLocations>,
     /// The label after the last one seen: labels mostly come in the job's order.
     next_label: usize,
-    summary: Summary,
 }
 
 impl<'d> Reader<'d> {
     fn new(labelled: &'d Labelled, schema: &Schema) -> Self {
         Self {
             labelled,
-            draft: Draft::new(labelled),
-            finished: Finished::new(schema),
+            draft: Draft::new(&labelled.shape),
+            output: Output::new(schema),
             open: false,
             section: None,
-            captures: labelled.sections.iter().map(|section| section.row.capture_locations()).collect(),
+            captures: labelled.shape.sections.iter().map(|section| section.row.capture_locations()).collect(),
             next_label: 0,
-            summary: Summary::default(),
         }
     }
 
@@ -105,7 +103,7 @@ impl<'d> Reader<'d> {
                 return self.begin_line(number, line);
             }
             if let Some(section) =
-                self.labelled.sections.iter().position(|section| section.header.is_match(line))
+                self.labelled.shape.sections.iter().position(|section| section.header.is_match(line))
             {
                 self.ensure_open(number);
                 self.section = Some(section);
@@ -144,7 +142,7 @@ impl<'d> Reader<'d> {
     }
 
     fn row(&mut self, section: usize, number: u64, line: &str) -> Result<bool, Reject> {
-        let rule = &self.labelled.sections[section];
+        let rule = &self.labelled.shape.sections[section];
         let captures = &mut self.captures[section];
         if rule.row.captures_read(captures, line).is_none() {
             return Ok(false);
@@ -175,7 +173,7 @@ impl<'d> Reader<'d> {
     }
 
     fn find_label(&self, label: &str) -> Option<usize> {
-        match self.labelled.fields.get(self.next_label) {
+        match self.labelled.shape.fields.get(self.next_label) {
             Some(field) if field.place == label => Some(self.next_label),
             _ => self.labelled.labels.get(label).copied(),
         }
@@ -183,11 +181,11 @@ impl<'d> Reader<'d> {
 
     /// The section that the line would be a row of, had its header been seen.
     fn stray_row(&self, line: &str) -> Option<usize> {
-        self.labelled.sections.iter().position(|section| section.row.is_match(line))
+        self.labelled.shape.sections.iter().position(|section| section.row.is_match(line))
     }
 
     fn unreadable(&self, number: u64, line: &str, label: Option<&str>) -> Reject {
-        let sections = &self.labelled.sections;
+        let sections = &self.labelled.shape.sections;
         let reject = Reject::new("").at(number).text(line);
         let (place, reason) = match (self.section, label) {
             (Some(section), _) => {
@@ -230,30 +228,6 @@ impl<'d> Reader<'d> {
             let reason = format!("the record that begins on line {} holds nothing", self.draft.line);
             return Err(Reject::new(reason).at(self.draft.line));
         }
-        let mut warnings = Vec::new();
-        self.draft.finish(&mut self.finished, &mut |reason| warnings.push(reason))?;
-        for reason in warnings {
-            self.warn(reason);
-        }
-        Ok(())
-    }
-
-    fn warn(&mut self, reason: String) {
-        if self.summary.warnings.len() < MAX_WARNINGS {
-            let warning = Warning { line: self.draft.line, key: self.draft.key(), reason };
-            self.summary.warnings.push(warning);
-        } else {
-            self.summary.more_warnings += 1;
-        }
-    }
-
-    fn hand_over<E>(
-        &mut self,
-        sink: &mut dyn FnMut(RecordView<'_>) -> Result<(), E>,
-    ) -> Result<(), Stopped<E>> {
-        let record = self.finished.view();
-        self.summary.records += 1;
-        self.summary.rows += record.row_count();
-        sink(record).map_err(Stopped::Sink)
+        self.output.finish(&mut self.draft)
     }
 }

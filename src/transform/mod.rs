@@ -6,9 +6,11 @@
 mod checks;
 mod dates;
 mod definition;
+mod delimited;
 mod input;
 mod labelled;
 mod outcome;
+mod output;
 mod record;
 pub mod rows;
 mod value;
@@ -19,7 +21,7 @@ mod tests;
 pub(crate) use checks::{Check, Operand, Sum, Term};
 pub(crate) use dates::DatePattern;
 pub use definition::Definition;
-pub(crate) use definition::{Field, Format, Kind, Labelled, Section, Unknown};
+pub(crate) use definition::{Delimited, Field, Format, Kind, Labelled, Place, Section, Shape, Unknown};
 pub use outcome::{Collected, Reject, Stopped, Summary, Warning};
 pub(crate) use value::canonical;
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::checks::Operands;
-use super::definition::{Field, Labelled, Section};
+use super::definition::{Field, Section, Shape};
 use super::outcome::{Reject, excerpt};
 use super::rows::{RecordView, Rows};
 use super::value::canonical;
@@ -12,7 +12,7 @@ use crate::schema::Schema;
 
 /// The record that is being read. One value serves all records of a document, so that its memory is used again.
 pub(super) struct Draft<'d> {
-    labelled: &'d Labelled,
+    shape: &'d Shape,
     /// The line where the record begins.
     pub(super) line: u64,
     /// Bytes of the record's lines.
@@ -60,20 +60,20 @@ impl Finished {
 }
 
 impl<'d> Draft<'d> {
-    pub(super) fn new(labelled: &'d Labelled) -> Self {
+    pub(super) fn new(shape: &'d Shape) -> Self {
         let section = |section: &Section| DraftSection {
             header: None,
             rows: Rows::new(section.fields.len()),
             lines: Vec::new(),
         };
         Self {
-            labelled,
+            shape,
             line: 0,
             bytes: 0,
             has_content: false,
             text: String::new(),
-            slots: vec![None; labelled.fields.len()],
-            sections: labelled.sections.iter().map(section).collect(),
+            slots: vec![None; shape.fields.len()],
+            sections: shape.sections.iter().map(section).collect(),
             scratch: String::new(),
             order: Vec::new(),
         }
@@ -106,13 +106,15 @@ impl<'d> Draft<'d> {
         Ok(())
     }
 
-    /// Takes the value of a label; `raw` is trimmed.
+    /// Takes the value of a label, or of a column of the document; `raw` is trimmed.
     pub(super) fn label(&mut self, column: usize, raw: &str, line: u64) -> Result<(), Reject> {
         self.has_content = true;
-        let field = &self.labelled.fields[column];
+        let field = &self.shape.fields[column];
         if let Some(first) = &self.slots[column] {
-            let reason =
-                format!("label `{}` appears twice in one record, first on line {}", field.place, first.line);
+            let reason = format!(
+                "{} `{}` appears twice in one record, first on line {}",
+                self.shape.place_word, field.place, first.line
+            );
             return Err(Reject::new(reason).at(line).place(&field.place).text(raw));
         }
         let start = self.text.len();
@@ -127,7 +129,7 @@ impl<'d> Draft<'d> {
     /// Takes the header of a section.
     pub(super) fn header(&mut self, section: usize, line: u64, text: &str) -> Result<(), Reject> {
         self.has_content = true;
-        let name = &self.labelled.sections[section].name;
+        let name = &self.shape.sections[section].name;
         if let Some(first) = self.sections[section].header {
             let reason = format!("section `{name}` begins twice in one record, first on line {first}");
             return Err(Reject::new(reason).at(line).place(name).text(text));
@@ -144,7 +146,7 @@ impl<'d> Draft<'d> {
         line: u64,
         text: &str,
     ) -> Result<(), Reject> {
-        let fields = &self.labelled.sections[section].fields;
+        let fields = &self.shape.sections[section].fields;
         let draft = &mut self.sections[section];
         for (field, value) in fields.iter().zip(values) {
             let raw = value.unwrap_or_default().trim();
@@ -166,9 +168,9 @@ impl<'d> Draft<'d> {
 
     /// What is known of the record's key, for people.
     pub(super) fn key(&self) -> Option<String> {
-        let known = self.labelled.key.iter().filter(|&&column| !self.column(column).is_empty());
+        let known = self.shape.key.iter().filter(|&&column| !self.column(column).is_empty());
         let shown: Vec<_> = known
-            .map(|&column| format!("{} {}", self.labelled.fields[column].name, self.column(column)))
+            .map(|&column| format!("{} {}", self.shape.fields[column].name, self.column(column)))
             .collect();
         (!shown.is_empty()).then(|| excerpt(&shown.join(", ")))
     }
@@ -180,7 +182,7 @@ impl<'d> Draft<'d> {
         warn: &mut dyn FnMut(String),
     ) -> Result<(), Reject> {
         self.fill_in()?;
-        for check in &self.labelled.checks {
+        for check in &self.shape.checks {
             match check.failure(self) {
                 Some(reason) if check.rejects => {
                     return Err(Reject::new(reason).at(self.line).place(&check.left.text));
@@ -199,7 +201,8 @@ impl<'d> Draft<'d> {
 
     /// Puts defaults where there is no value, and refuses what is missing.
     fn fill_in(&mut self) -> Result<(), Reject> {
-        for (field, slot) in self.labelled.fields.iter().zip(&mut self.slots) {
+        let word = self.shape.place_word;
+        for (field, slot) in self.shape.fields.iter().zip(&mut self.slots) {
             if slot.as_ref().is_some_and(|slot| !slot.range.is_empty()) {
                 continue;
             }
@@ -210,11 +213,11 @@ impl<'d> Draft<'d> {
             } else if field.required {
                 let (line, reason) = match slot {
                     Some(slot) => {
-                        (slot.line, format!("label `{}` has no value, and it is required", field.place))
+                        (slot.line, format!("{word} `{}` has no value, and it is required", field.place))
                     }
                     None => {
                         let reason = format!(
-                            "label `{}` is missing in the record that begins on line {}, and it is required",
+                            "{word} `{}` is missing in the record that begins on line {}, and it is required",
                             field.place, self.line
                         );
                         (self.line, reason)
@@ -228,7 +231,7 @@ impl<'d> Draft<'d> {
 
     /// Refuses two rows of a section with one key.
     fn check_row_keys(&mut self, section: usize) -> Result<(), Reject> {
-        let (rule, draft) = (&self.labelled.sections[section], &self.sections[section]);
+        let (rule, draft) = (&self.shape.sections[section], &self.sections[section]);
         let key = |row: u32| rule.key.iter().map(move |&field| draft.rows.row(row as usize).value(field));
         self.order.clear();
         self.order.extend(0..draft.rows.len() as u32);
@@ -248,7 +251,7 @@ impl<'d> Draft<'d> {
 
     /// Child rows repeat the parent's key, so many short rows under a long key could take far more memory than the text.
     fn check_row_bytes(&self) -> Result<(), Reject> {
-        let key = &self.labelled.key;
+        let key = &self.shape.key;
         let key_bytes: usize = key.iter().map(|&column| self.column(column).len() + size_of::<u32>()).sum();
         let bytes: usize = self
             .sections
@@ -273,7 +276,7 @@ impl<'d> Draft<'d> {
         for (index, section) in self.sections.iter().enumerate() {
             let table = &mut finished.tables[index + 1];
             for row in section.rows.iter() {
-                let key = self.labelled.key.iter().map(|&column| self.column(column));
+                let key = self.shape.key.iter().map(|&column| self.column(column));
                 table.push_row(key.chain(row.values()));
             }
             finished.ranges[index + 1] = 0..section.rows.len() as u32;

@@ -46,7 +46,7 @@ const IMPURE: [&str; 16] = [
     "rusqlite",
 ];
 
-const ADAPTERS: [&str; 5] = ["aws", "embedded", "folder", "postgres", "sqlite"];
+const ADAPTERS: [&str; 6] = ["aws", "embedded", "folder", "postgres", "sns", "sqlite"];
 
 /// Where the parts are put together.
 const ASSEMBLY: &str = "src/cli/assemble/";
@@ -104,10 +104,12 @@ fn the_transformation_is_pure() {
 #[test]
 fn ports_and_pipeline_know_no_adapter() {
     let names = Regex::new(
-        r"\b(aws|embedded|folder|postgres|sqlite|cli)::|\b(Aws|Embedded|Folder|Postgres|Sqlite|S3|Sqs)[A-Z]\w*",
+        r"\b(aws|embedded|folder|postgres|sns|sqlite|cli)::|\b(Aws|Embedded|Folder|Postgres|Sns|Sqlite|S3|Sqs)[A-Z]\w*",
     )
     .unwrap();
-    for (path, code) in below("src/ports").into_iter().chain(below("src/pipeline")) {
+    for (path, code) in
+        ["src/ports", "src/pipeline", "src/reconcile", "src/report"].into_iter().flat_map(below)
+    {
         let found = names.find(&code).map(|found| found.as_str());
         assert_eq!(found, None, "{path}");
     }

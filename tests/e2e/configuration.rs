@@ -30,7 +30,7 @@ fn refused(project: &Project, told: &[&str]) {
 #[test]
 fn mistakes_name_file_line_and_key() {
     let cases = [
-        ("sluicegate.toml", "[pipeline]", "[pipeline]\nbogus = 1", "sluicegate.toml:32: unknown key `bogus`"),
+        ("sluicegate.toml", "[pipeline]", "[pipeline]\nbogus = 1", "sluicegate.toml:40: unknown key `bogus`"),
         ("sluicegate.toml", "archive = \"", "archives = \"", "sluicegate.toml:13: unknown key `archives`"),
         (
             "jobs/invoices.toml",
@@ -83,9 +83,31 @@ fn a_configuration_that_is_not_there_is_named() {
 }
 
 #[test]
-fn what_this_version_cannot_do_is_refused() {
+fn an_endpoint_for_sns_needs_its_topic_and_an_address() {
     let project = Project::new().with("SLUICEGATE_SNS_LISTEN", "127.0.0.1:8080");
-    refused(&project, &["SLUICEGATE_SNS_LISTEN", "no endpoint for SNS over HTTP yet", "subscribe a queue"]);
+    refused(
+        &project,
+        &["sluicegate.toml:19: key `sns_listen` in [inbox]: needs `topic`", "SLUICEGATE_TOPIC"],
+    );
+    let project = project.with("SLUICEGATE_TOPIC", "landed");
+    refused(&project, &["sluicegate.toml:18: key `topic` in [inbox]: `landed` is no ARN of an SNS topic"]);
+    for address in
+        ["8080", "127.0.0.1", "127.0.0.1:http", "127.0.0.1:70000", ":8080", "https://example.com/x"]
+    {
+        let project = Project::new()
+            .with("SLUICEGATE_SNS_LISTEN", address)
+            .with("SLUICEGATE_TOPIC", "arn:aws:sns:eu-west-1:123456789012:landed");
+        refused(&project, &["sluicegate.toml:19: key `sns_listen` in [inbox]", "no address to listen on"]);
+    }
+}
+
+#[cfg(not(feature = "aws"))]
+#[test]
+fn an_endpoint_for_sns_that_was_not_built_in_is_refused() {
+    let project = Project::new()
+        .with("SLUICEGATE_SNS_LISTEN", "127.0.0.1:8080")
+        .with("SLUICEGATE_TOPIC", "arn:aws:sns:eu-west-1:123456789012:landed");
+    refused(&project, &["SLUICEGATE_SNS_LISTEN 127.0.0.1:8080", "built without AWS"]);
 }
 
 #[cfg(feature = "aws")]

@@ -6,6 +6,7 @@ mod corpus;
 mod oracle;
 mod support;
 
+mod alerts;
 mod arriving;
 mod bulk;
 mod canaries;
@@ -17,3 +18,4 @@ mod large;
 mod printing;
 mod processes;
 mod trouble;
+mod two_jobs;

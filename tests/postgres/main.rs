@@ -7,6 +7,8 @@ mod loads;
 mod manual_clock;
 mod measure;
 mod opening;
+#[path = "../conformance/openssl.rs"]
+mod openssl;
 #[allow(dead_code, reason = "the other suites use the rest")]
 #[path = "../conformance/published.rs"]
 mod published;

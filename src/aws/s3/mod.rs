@@ -95,12 +95,12 @@ impl S3Store {
     fn describe(&self, key: &str, told: Told<'_>) -> Outcome<ObjectInfo> {
         let mut info = object_info(&self.bucket, key, told)?;
         if info.expires_at.is_none() {
-            info.expires_at = self.expires_at(&self.full(key), info.size, info.last_modified);
+            info.expires_at = self.rule_takes_at(&self.full(key), info.size, info.last_modified);
         }
         Ok(info)
     }
 
-    fn expires_at(&self, full_key: &str, size: u64, last_modified: Timestamp) -> Option<Timestamp> {
+    fn rule_takes_at(&self, full_key: &str, size: u64, last_modified: Timestamp) -> Option<Timestamp> {
         if !self.is_landing {
             return None;
         }
@@ -180,6 +180,10 @@ impl ObjectStore for S3Store {
 
     fn put_new(&self, key: &str, body: &mut dyn ReadSeek, size: u64, sha256: &str) -> Outcome<PutAnswer> {
         put::put_new(self, &self.full(key), body, size, sha256)
+    }
+
+    fn expires_at(&self, key: &str, size: u64, landed_at: Timestamp) -> Option<Timestamp> {
+        self.rule_takes_at(&self.full(key), size, landed_at)
     }
 
     fn list(&self, prefix: &str, visit: &mut dyn FnMut(ObjectInfo) -> Outcome<()>) -> Outcome<()> {

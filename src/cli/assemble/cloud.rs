@@ -1,21 +1,30 @@
 //! The AWS adapters, where they are compiled in.
 
 #[cfg(feature = "aws")]
-pub(super) use with_aws::{landing, own_store, queue_inbox, supports, supports_queue};
+pub(super) use with_aws::{
+    landing, own_store, queue_inbox, sns_inbox, supports, supports_queue, supports_sns, supports_topic,
+    topic_alarm,
+};
 #[cfg(not(feature = "aws"))]
-pub(super) use without_aws::{landing, own_store, queue_inbox, supports, supports_queue};
+pub(super) use without_aws::{
+    landing, own_store, queue_inbox, sns_inbox, supports, supports_queue, supports_sns, supports_topic,
+    topic_alarm,
+};
 
 #[cfg(feature = "aws")]
 mod with_aws {
     use std::collections::BTreeMap;
     use std::sync::{Arc, OnceLock};
 
-    use crate::aws::{AwsClients, Mode, S3Store, SqsInbox, SqsOptions};
+    use crate::aws::{AwsClients, Mode, S3Store, SnsAlarm, SqsInbox, SqsOptions};
     use crate::cli::exit::Stop;
-    use crate::config::Location;
+    use crate::config::{Location, TopicArn};
     use crate::job::Job;
+    use crate::pipeline::context::Context;
+    use crate::ports::alarm::Alarm;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
+    use crate::sns::{Route, SnsInbox, SnsParts};
 
     /// The clients are made when something first needs them: credentials and regions are looked up only then.
     fn clients() -> Result<AwsClients, Stop> {
@@ -32,6 +41,14 @@ mod with_aws {
     }
 
     pub(in crate::cli::assemble) fn supports_queue(_queue: &str) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    pub(in crate::cli::assemble) fn supports_topic(_topic: &str) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    pub(in crate::cli::assemble) fn supports_sns(_address: &str) -> Result<(), Stop> {
         Ok(())
     }
 
@@ -54,19 +71,39 @@ mod with_aws {
         Ok(Arc::new(S3Store::under(clients()?, bucket, prefix)))
     }
 
+    pub(in crate::cli::assemble) fn topic_alarm(topic: &str) -> Result<Box<dyn Alarm>, Stop> {
+        Ok(Box::new(SnsAlarm::new(clients()?, topic)))
+    }
+
     /// One queue for all jobs whose documents land in buckets.
     pub(in crate::cli::assemble) fn queue_inbox(
         queue: &str,
         jobs: &BTreeMap<String, Arc<Job>>,
         watch: bool,
     ) -> Result<Box<dyn Inbox>, Stop> {
+        let mode = if watch { Mode::Watch } else { Mode::Drain };
+        Ok(Box::new(SqsInbox::new(clients()?, queue, route(jobs), mode, SqsOptions::default())))
+    }
+
+    /// One endpoint for all jobs whose documents land in buckets. It listens when this returns.
+    pub(in crate::cli::assemble) fn sns_inbox(
+        address: &str,
+        topic: &str,
+        context: &Context,
+    ) -> Result<Box<dyn Inbox>, Stop> {
+        let topic =
+            TopicArn::parse(topic).map_err(|problem| Stop::usage(format!("SLUICEGATE_TOPIC: {problem}")))?;
+        let parts = SnsParts::new(topic, route(&context.jobs), context.clock.clone(), context.seam.clone())?;
+        Ok(Box::new(SnsInbox::start(address, parts)?))
+    }
+
+    /// Finds the job of an object in a bucket.
+    fn route(jobs: &BTreeMap<String, Arc<Job>>) -> Route {
         let in_buckets = jobs.values().filter(|job| matches!(job.landing, Location::S3 { .. }));
         let jobs: Vec<Arc<Job>> = in_buckets.cloned().collect();
-        let route = move |bucket: &str, key: &str| {
+        Arc::new(move |bucket, key| {
             jobs.iter().find(|job| job.matches(bucket, key)).map(|job| job.name.clone())
-        };
-        let mode = if watch { Mode::Watch } else { Mode::Drain };
-        Ok(Box::new(SqsInbox::new(clients()?, queue, Arc::new(route), mode, SqsOptions::default())))
+        })
     }
 }
 
@@ -78,6 +115,8 @@ mod without_aws {
     use crate::cli::exit::Stop;
     use crate::config::Location;
     use crate::job::Job;
+    use crate::pipeline::context::Context;
+    use crate::ports::alarm::Alarm;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
 
@@ -96,12 +135,32 @@ mod without_aws {
         Err(not_built_in(format!("the queue {queue}")))
     }
 
+    pub(in crate::cli::assemble) fn supports_topic(topic: &str) -> Result<(), Stop> {
+        Err(not_built_in(format!("the topic {topic}")))
+    }
+
+    pub(in crate::cli::assemble) fn supports_sns(address: &str) -> Result<(), Stop> {
+        Err(not_built_in(format!("SLUICEGATE_SNS_LISTEN {address}")))
+    }
+
+    pub(in crate::cli::assemble) fn sns_inbox(
+        address: &str,
+        _topic: &str,
+        _context: &Context,
+    ) -> Result<Box<dyn Inbox>, Stop> {
+        Err(not_built_in(format!("SLUICEGATE_SNS_LISTEN {address}")))
+    }
+
     pub(in crate::cli::assemble) fn landing(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
         Err(not_built_in(location))
     }
 
     pub(in crate::cli::assemble) fn own_store(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
         Err(not_built_in(location))
+    }
+
+    pub(in crate::cli::assemble) fn topic_alarm(topic: &str) -> Result<Box<dyn Alarm>, Stop> {
+        Err(not_built_in(format!("the topic {topic}")))
     }
 
     pub(in crate::cli::assemble) fn queue_inbox(

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use sluicegate_state::seam::Seam;
 
 use crate::config::{Config, Location, WarehouseLocation};
-use crate::embedded::{EmbeddedCatalog, EmbeddedQueryEngine};
+use crate::embedded::{CommandAlarm, EmbeddedCatalog, EmbeddedQueryEngine, FileAlarm};
 use crate::failure::Failure;
 use crate::folder::{FolderInbox, FolderStore};
 use crate::job::Job;
 use crate::pipeline::context::Context;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::tally::Tally;
+use crate::ports::alarm::Alarm;
 use crate::ports::catalog::Catalog;
 use crate::ports::clock::Clock;
 use crate::ports::inbox::Inbox;
@@ -35,8 +36,6 @@ fn not_here(what: impl std::fmt::Display, hint: &str) -> Stop {
     Stop::usage(format!("{what}: {hint}"))
 }
 
-const NO_SNS: &str =
-    "this version of Sluicegate has no endpoint for SNS over HTTP yet; subscribe a queue to the topic";
 const NO_ATHENA: &str =
     "this version of Sluicegate asks no Athena yet; the embedded engine reads a curated folder";
 
@@ -50,11 +49,14 @@ pub(super) fn refuse_unsupported(config: &Config) -> Result<(), Stop> {
     if let Some(queue) = &config.settings.inbox.queue {
         cloud::supports_queue(queue)?;
     }
+    if let Some(topic) = &config.settings.alert.topic {
+        cloud::supports_topic(topic)?;
+    }
     if matches!(config.settings.warehouse, WarehouseLocation::Postgres(_)) && !cfg!(feature = "postgres") {
         return Err(warehouse::not_built_in());
     }
-    if config.settings.inbox.sns_listen.is_some() {
-        return Err(not_here("SLUICEGATE_SNS_LISTEN", NO_SNS));
+    if let Some(address) = &config.settings.inbox.sns_listen {
+        cloud::supports_sns(address)?;
     }
     Ok(())
 }
@@ -124,7 +126,7 @@ pub(super) fn context(config: &Config, surroundings: Surroundings) -> Result<Con
     })
 }
 
-fn landing(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
+pub(super) fn landing(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
     match folder(location) {
         Some(path) => Ok(Arc::new(FolderStore::new(path))),
         None => cloud::landing(location),
@@ -176,8 +178,19 @@ pub(super) struct Inboxes {
     pub(super) missing: Vec<String>,
 }
 
-/// The inboxes of all jobs: a scan for each folder, and the queue for everything that lies in buckets.
-pub(super) fn inboxes(config: &Config, context: &Context, watch: bool) -> Result<Inboxes, Stop> {
+/// Which inboxes a command takes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Intake {
+    /// What the folders and the queue have now.
+    Once,
+    /// What they have, and what comes.
+    Watch,
+    /// That, and what is posted to us: one process of a machine at a time can listen on an address.
+    Serve,
+}
+
+/// The inboxes of all jobs: a scan for each folder, and queue and endpoint for everything that lies in buckets.
+pub(super) fn inboxes(config: &Config, context: &Context, intake: Intake) -> Result<Inboxes, Stop> {
     let mut inboxes: Vec<Box<dyn Inbox>> = Vec::new();
     let mut missing = Vec::new();
     for job in context.jobs.values() {
@@ -188,7 +201,11 @@ pub(super) fn inboxes(config: &Config, context: &Context, watch: bool) -> Result
         inboxes.push(Box::new(FolderInbox::new(job.clone(), root, context.clock.clone())));
     }
     if let Some(queue) = &config.settings.inbox.queue {
-        inboxes.push(cloud::queue_inbox(queue, &context.jobs, watch)?);
+        inboxes.push(cloud::queue_inbox(queue, &context.jobs, intake != Intake::Once)?);
+    }
+    let settings = &config.settings.inbox;
+    if let (Intake::Serve, Some(address), Some(topic)) = (intake, &settings.sns_listen, &settings.topic) {
+        inboxes.push(cloud::sns_inbox(address, topic, context)?);
     }
     Ok(Inboxes { inboxes, missing })
 }
@@ -201,6 +218,27 @@ pub(super) fn catalogs(config: &Config, clock: &Arc<dyn Clock>) -> BTreeMap<Stri
         Box::new(EmbeddedCatalog::new(&curated, tables, clock.clone())) as Box<dyn Catalog>
     };
     config.jobs.iter().map(|job| (job.name.clone(), catalog(job))).collect()
+}
+
+/// Everybody who is told of what cannot wait.
+pub(super) fn alarms(config: &Config) -> Result<Vec<Box<dyn Alarm>>, Stop> {
+    let alert = &config.settings.alert;
+    let mut alarms: Vec<Box<dyn Alarm>> = Vec::new();
+    if let Some(topic) = &alert.topic {
+        alarms.push(cloud::topic_alarm(topic)?);
+    }
+    if let Some(command) = &alert.command {
+        alarms.push(Box::new(CommandAlarm::new(command)));
+    }
+    if let Some(file) = &alert.file {
+        alarms.push(Box::new(FileAlarm::new(file)));
+    }
+    Ok(alarms)
+}
+
+/// How long before its expiry a document is told of.
+pub(super) fn horizon(config: &Config) -> chrono::TimeDelta {
+    chrono::TimeDelta::hours(i64::from(config.settings.alert.hours_before))
 }
 
 /// The query engine over all jobs.

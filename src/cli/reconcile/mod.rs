@@ -1,5 +1,6 @@
 //! `reconcile`: the proof, what mends it, and the report.
 
+mod alert;
 mod files;
 mod text;
 
@@ -91,6 +92,9 @@ fn work(
         mended.done.iter().for_each(|done| eprintln!("sluicegate: {done}"));
         mended.refused.iter().for_each(|refused| eprintln!("sluicegate: not mended: {refused}"));
         looked = asked.look(session.store(), options, clock.as_ref())?;
+    }
+    if options.date.is_none() {
+        alert::tell_of(config, &asked.context, session.store(), &looked.report);
     }
     let files = files::write(&asked.context, &looked.report)?;
     match flags.output {

@@ -73,6 +73,8 @@ fn change() -> impl Strategy<Value = Change> {
         "\u{feff}",
         ": ",
         "7) x, 1\n",
+        "\"",
+        "\"\"",
     ]);
     prop_oneof![
         (index(), any::<u8>()).prop_map(|(at, byte)| Change::Byte(at, byte)),
@@ -122,6 +124,19 @@ fn no_bytes_at_all_make_it_panic() {
     proptest!(ProptestConfig::with_cases(200), |(bytes in prop::collection::vec(any::<u8>(), 0..300), capacity in 1_usize..50)| {
         check(&definition, &bytes, capacity);
         check(&definition, &[b"\x1f\x8b".as_slice(), &bytes].concat(), capacity);
+    });
+}
+
+#[test]
+fn changed_csv_files_are_read_or_refused_the_same_way_each_time() {
+    let definition = definition(include_str!("../../../examples/payments/payments.toml"));
+    let document = include_str!("../../../examples/payments/march.csv");
+    proptest!(ProptestConfig::with_cases(300), |(changes in prop::collection::vec(change(), 0..4), bytes in prop::collection::vec(any::<u8>(), 0..100), capacity in 1_usize..200)| {
+        let mut changed = document.as_bytes().to_vec();
+        changes.iter().for_each(|change| apply(&mut changed, change));
+        check(&definition, &changed, capacity);
+        check(&definition, &bytes, capacity);
+        check(&definition, &[&changed[..changed.len().min(60)], &bytes].concat(), capacity);
     });
 }
 

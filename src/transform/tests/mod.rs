@@ -1,7 +1,8 @@
-//! Goal: what the shipped invoice job makes of good and bad documents, word for word, and that no bytes at all can make
+//! Goal: what the shipped invoice job and the example make of good and bad documents, word for word, and that no bytes at all can make
 //! the transformation panic or its two ways disagree.
 
 mod arbitrary;
+mod delimited;
 mod documents;
 mod limits;
 

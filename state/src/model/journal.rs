@@ -70,6 +70,15 @@ pub enum Arrival {
     },
     /// Something that is only counted, for a job where one is known.
     Counted(Counter, Option<String>),
+    /// Deliveries that the inbox refused since it last said so; nothing of them is kept.
+    Refused {
+        /// Which inbox.
+        source: String,
+        /// Why, in a word of the inbox's own.
+        reason: String,
+        /// How many; none is no arrival.
+        count: u64,
+    },
 }
 
 text_enum! {
@@ -95,7 +104,7 @@ pub struct JournalReceipt {
     pub redelivered: u64,
     /// Messages that nobody can read, new or again.
     pub unreadable: u64,
-    /// Arrivals that were only counted.
+    /// Arrivals that were only counted, refused ones included.
     pub counted: u64,
 }
 

@@ -12,4 +12,4 @@ pub(crate) use journal::present_version;
 pub use journal::{
     Arrival, Counter, JournalEntry, JournalReceipt, Notification, NotificationState, Unreadable, identity,
 };
-pub use status::{Backlog, Command, CounterTotal, JournalTotals};
+pub use status::{Backlog, Command, CounterTotal, JournalTotals, RefusalTotal, Unarchived};

@@ -25,6 +25,21 @@ pub struct Backlog {
     pub earliest_expiry: Option<Timestamp>,
 }
 
+/// Documents of one hour whose originals are not archived yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unarchived {
+    /// How many.
+    pub documents: u64,
+    /// The key of one of them.
+    pub key: String,
+    /// Its announced size.
+    pub size: Option<u64>,
+    /// When the oldest event among them happened.
+    pub event_time: Timestamp,
+    /// The earliest expiry among them, where one was announced.
+    pub expires_at: Option<Timestamp>,
+}
+
 /// How often something came that is only counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CounterTotal {
@@ -32,6 +47,19 @@ pub struct CounterTotal {
     pub counter: Counter,
     /// For which job, where one is known.
     pub job: Option<String>,
+    /// How often.
+    pub count: u64,
+    /// When last.
+    pub last_at: Timestamp,
+}
+
+/// How often an inbox refused a delivery for one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusalTotal {
+    /// Which inbox.
+    pub source: String,
+    /// Why, in the inbox's own word.
+    pub reason: String,
     /// How often.
     pub count: u64,
     /// When last.

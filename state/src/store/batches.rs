@@ -18,6 +18,13 @@ pub(super) const DUE: &str = "
     WHERE state = ?1 AND state IN ('sealed', 'archived', 'loaded') AND (next_try_at IS NULL OR next_try_at <= ?2)
     ORDER BY sealed_at, batch_id LIMIT ?3";
 
+/// The oldest batch of the job after `?3`, in the order of names and then from the beginning again.
+pub(super) const IN_TURN: &str = "
+    WHERE batch_id = (
+        SELECT batch_id FROM batch
+        WHERE state = ?1 AND state IN ('sealed', 'archived', 'loaded') AND (next_try_at IS NULL OR next_try_at <= ?2)
+        ORDER BY job <= ?3, job, sealed_at, batch_id LIMIT 1)";
+
 /// Without the hint the planner would look at every unfinished batch.
 pub(super) const NEXT_BATCH: &str = "
     SELECT min(next_try_at) AS next FROM batch INDEXED BY batch_retry
@@ -49,6 +56,17 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Batch>, StateError> {
         select(&self.connection, DUE, params![state, Stored(now), integer(limit as u64)])
+    }
+
+    /// The batch in an unfinished state whose turn it is: jobs are served one after the other, the one after `last_job`
+    /// first, so that the backlog of one does not starve another; of a job the oldest seal.
+    pub fn due_batch_in_turn(
+        &self,
+        state: BatchState,
+        now: Timestamp,
+        last_job: &str,
+    ) -> Result<Option<Batch>, StateError> {
+        Ok(select(&self.connection, IN_TURN, params![state, Stored(now), last_job])?.pop())
     }
 
     /// When the next retry of a batch or of a deferred notification is due, if one lies ahead.
@@ -117,7 +135,11 @@ pub(super) fn batch_by_id(connection: &Connection, batch_id: &str) -> Result<Opt
     Ok(connection.prepare_cached(&sql)?.query_row([batch_id], batch).optional()?)
 }
 
-fn select(connection: &Connection, tail: &str, parameters: &[&dyn ToSql]) -> Result<Vec<Batch>, StateError> {
+pub(super) fn select(
+    connection: &Connection,
+    tail: &str,
+    parameters: &[&dyn ToSql],
+) -> Result<Vec<Batch>, StateError> {
     let mut statement = connection.prepare_cached(&format!("{SELECT} {tail}"))?;
     let rows = statement.query_map(parameters, batch)?;
     Ok(rows.collect::<Result<_, _>>()?)

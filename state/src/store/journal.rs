@@ -33,6 +33,10 @@ const COUNT: &str = "
     INSERT INTO counter (name, job, count, last_at) VALUES (?1, ?2, 1, ?3)
     ON CONFLICT (name, job) DO UPDATE SET count = count + 1, last_at = excluded.last_at";
 
+const REFUSE: &str = "
+    INSERT INTO refusal (source, reason, count, last_at) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (source, reason) DO UPDATE SET count = count + excluded.count, last_at = excluded.last_at";
+
 pub(super) const ADD_TOTALS: &str = "
     INSERT INTO journal_total (job, received, redeliveries) VALUES (?1, ?2, ?3)
     ON CONFLICT (job) DO UPDATE
@@ -136,6 +140,11 @@ fn journal_one(
         Arrival::Counted(counter, job) => {
             count_one(tx, *counter, job.as_deref().unwrap_or(""), now)?;
             receipt.counted += 1;
+        }
+        Arrival::Refused { count: 0, .. } => {}
+        Arrival::Refused { source, reason, count } => {
+            tx.prepare_cached(REFUSE)?.execute(params![source, reason, integer(*count), Stored(now)])?;
+            receipt.counted += count;
         }
     }
     Ok(())

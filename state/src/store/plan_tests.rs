@@ -19,7 +19,9 @@ fn pending_work_is_found_by_partial_indexes() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), Seam::default()).unwrap();
     let due = format!("{} {}", batches::SELECT, batches::DUE);
+    let in_turn = format!("{} {}", batches::SELECT, batches::IN_TURN);
     for (sql, index) in [
+        (in_turn.as_str(), "batch_unfinished"),
         (seal::PENDING, "notification_pending"),
         (due.as_str(), "batch_unfinished"),
         (batches::NEXT_BATCH, "batch_retry"),

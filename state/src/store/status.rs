@@ -6,9 +6,10 @@ use rusqlite::types::{FromSqlError, Type};
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::Store;
-use super::rows::{count, integer, optional_time, time};
+use super::batches::select;
+use super::rows::{count, integer, optional_count, optional_time, time};
 use crate::Timestamp;
-use crate::model::{Backlog, Command, CounterTotal, JournalTotals};
+use crate::model::{Backlog, Batch, Command, CounterTotal, JournalTotals, RefusalTotal, Unarchived};
 use crate::{BatchState, StateError, effects, time::Stored};
 
 pub(super) const PENDING_SUMMARY: &str = "
@@ -25,7 +26,41 @@ pub(super) const OPEN_SUMMARY: &str = "
            min(earliest_expiry) FILTER (WHERE coalesce(failed_from, state) = 'sealed') AS expiry
     FROM batch WHERE job = ?1 AND state IN ('sealed', 'archived', 'loaded', 'failed')";
 
+/// What is not archived, by the hour of its event; the key is that of any of them.
+pub(super) const UNARCHIVED: &str = "
+    SELECT key, size, min(event_time) AS oldest, min(expires_at) AS expiry, count(*) AS documents
+    FROM (
+        SELECT key, size, event_time, expires_at FROM notification WHERE state = 'pending' AND job = ?1
+        UNION ALL
+        SELECT n.key, n.size, n.event_time, n.expires_at
+        FROM batch AS b JOIN member AS m USING (batch_id) JOIN notification AS n USING (notification_id)
+        WHERE b.job = ?1 AND (b.state = 'sealed' OR (b.state = 'failed' AND b.failed_from = 'sealed')))
+    GROUP BY substr(event_time, 1, 13) ORDER BY oldest";
+
+const NEWEST_FAILED: &str =
+    "WHERE job = ?1 AND state = 'failed' ORDER BY changed_at DESC, batch_id DESC LIMIT 1";
+
 impl Store {
+    /// The documents of a job whose originals are not archived yet, in groups by the hour of their event.
+    pub fn unarchived(&self, job: &str) -> Result<Vec<Unarchived>, StateError> {
+        let mut statement = self.connection.prepare_cached(UNARCHIVED)?;
+        let rows = statement.query_map([job], |row| {
+            Ok(Unarchived {
+                documents: count(row, "documents")?,
+                key: row.get("key")?,
+                size: optional_count(row, "size")?,
+                event_time: time(row, "oldest")?,
+                expires_at: optional_time(row, "expiry")?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The batch of a job that was parked last.
+    pub fn newest_failed(&self, job: &str) -> Result<Option<Batch>, StateError> {
+        Ok(select(&self.connection, NEWEST_FAILED, params![job])?.pop())
+    }
+
     /// What a job has not done yet.
     pub fn backlog(&self, job: &str) -> Result<Backlog, StateError> {
         let mut statement = self.connection.prepare_cached(PENDING_SUMMARY)?;
@@ -47,6 +82,21 @@ impl Store {
     pub fn counters(&self) -> Result<Vec<CounterTotal>, StateError> {
         let mut statement = self.connection.prepare_cached("SELECT * FROM counter ORDER BY name, job")?;
         let rows = statement.query_map([], counter_total)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// What inboxes refused, by inbox and reason.
+    pub fn refusals(&self) -> Result<Vec<RefusalTotal>, StateError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT * FROM refusal ORDER BY source, reason")?;
+        let rows = statement.query_map([], |row| {
+            Ok(RefusalTotal {
+                source: row.get("source")?,
+                reason: row.get("reason")?,
+                count: count(row, "count")?,
+                last_at: time(row, "last_at")?,
+            })
+        })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

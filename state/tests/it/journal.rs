@@ -140,6 +140,25 @@ fn what_makes_no_document_is_counted() {
 }
 
 #[test]
+fn refusals_are_added_up_by_inbox_and_reason() {
+    let mut house = House::new();
+    let refused =
+        |reason: &str, count| Arrival::Refused { source: "sns".into(), reason: reason.into(), count };
+    house.store.journal(&[refused("forged", 2), refused("stale", 0)], at(0)).unwrap();
+    let receipt = house.store.journal(&[refused("forged", 3), refused("raw", 1)], at(7)).unwrap();
+    assert_eq!((receipt.counted, receipt.recorded), (4, 0));
+    let told: Vec<_> = house
+        .store
+        .refusals()
+        .unwrap()
+        .into_iter()
+        .map(|r| (r.source, r.reason, r.count, r.last_at))
+        .collect();
+    let told_of = |reason: &str, count| ("sns".to_owned(), reason.to_owned(), count, at(7));
+    assert_eq!(told, [told_of("forged", 5), told_of("raw", 1)]);
+}
+
+#[test]
 fn an_absurd_message_does_not_stop_the_journal() {
     let mut house = House::new();
     let absurd = Notification {

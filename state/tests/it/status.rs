@@ -75,3 +75,32 @@ fn due_batches_are_the_oldest_first() {
     let due: Vec<_> = due.into_iter().map(|batch| batch.batch_id).collect();
     assert_eq!(due, [sealed[0].1.clone(), sealed[1].1.clone()]);
 }
+
+#[test]
+fn due_batches_of_all_jobs_come_in_turn() {
+    let mut house = House::new();
+    let mut seal = |job: &str, second: i64| {
+        house.store.journal(&[of_job(job, second)], at(0)).unwrap();
+        let request = sluicegate_state::SealRequest { job, ..forced() };
+        house.store.seal(&request, at(second)).unwrap().unwrap();
+    };
+    // A backlog of one job, and one batch each of two others, sealed last.
+    (1..=5).for_each(|second| seal("big", second));
+    seal("alone", 8);
+    seal("small", 9);
+    let mut last = String::new();
+    let mut served = Vec::new();
+    for _ in 0..6 {
+        let batch = house.store.due_batch_in_turn(BatchState::Sealed, at(10), &last).unwrap().unwrap();
+        house.store.apply(&batch.batch_id, BatchEvent::Failed, "no", ME, at(10)).unwrap();
+        served.push((batch.job.clone(), batch.sealed_at == at(served.len() as i64)));
+        last = batch.job;
+    }
+    let jobs: Vec<&str> = served.iter().map(|(job, _)| job.as_str()).collect();
+    assert_eq!(jobs, ["alone", "big", "small", "big", "big", "big"]);
+    assert_eq!(house.store.due_batch_in_turn(BatchState::Archived, at(10), "").unwrap(), None);
+}
+
+fn of_job(job: &str, number: i64) -> Arrival {
+    Arrival::Notification(Notification { job: job.to_owned(), ..notification(&format!("{job}-{number}")) })
+}
