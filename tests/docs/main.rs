@@ -4,6 +4,7 @@ mod architecture;
 mod finance;
 mod links;
 mod readme;
+mod reconciliation;
 mod rules;
 mod units;
 

@@ -12,5 +12,9 @@ mod closing;
 mod killed;
 mod mending;
 mod report;
+#[cfg(feature = "postgres")]
+#[allow(dead_code, reason = "the warehouse's own tests use the rest")]
+#[path = "../postgres/server.rs"]
+mod server;
 mod week;
 mod world;

@@ -35,8 +35,8 @@ fn attention(report: &Value) -> Vec<String> {
 }
 
 /// All that goes wrong.
-fn a_week() -> Project {
-    let mut project = Project::new().with("SLUICEGATE_STATE", "var/state");
+fn a_week(project: Project) -> Project {
+    let mut project = project.with("SLUICEGATE_STATE", "var/state");
     project.edit("jobs/invoices.toml", "documents = 1000\n", "documents = 4\n");
     // Four good days, and a customer who sends a broken date.
     land(&project, 0..8, 6);
@@ -69,10 +69,17 @@ fn a_week() -> Project {
     project.set("SLUICEGATE_STATE", "var/state");
     fs::remove_dir_all(project.path("var/other")).unwrap();
     curated.free();
+    let far = "CAST('2999-01-01T00:00:00.000000Z' AS time_type)";
+    let far = match project.variable("SLUICEGATE_WAREHOUSE") {
+        Some(_) => far.replace("time_type", "timestamptz"),
+        None => far.replace("time_type", "text"),
+    };
     by_hand(
         &project,
-        "INSERT INTO sluicegate_machine SELECT DISTINCT incarnation, 'elsewhere', '2999-01-01T00:00:00.000000Z'
-         FROM sluicegate_batch WHERE published_at IS NULL",
+        &format!(
+            "INSERT INTO sluicegate_machine SELECT DISTINCT incarnation, 'elsewhere', {far}
+         FROM sluicegate_batch WHERE published_at IS NULL"
+        ),
     );
     // A crawl fails.
     land(&project, 105..106, 2);
@@ -93,8 +100,18 @@ fn a_week() -> Project {
 
 #[test]
 fn a_week_in_which_everything_happens_is_told_and_mended() {
-    let project = a_week();
-    let report = reconcile(&project, &[], 3);
+    is_told_and_mended(&a_week(Project::new()));
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn the_same_week_with_postgresql() {
+    let Some(database) = crate::server::Database::new() else { return };
+    is_told_and_mended(&a_week(Project::new().with("SLUICEGATE_WAREHOUSE", database.url.as_str())));
+}
+
+fn is_told_and_mended(project: &Project) {
+    let report = reconcile(project, &[], 3);
     assert_eq!(report["balanced"], false);
     assert_eq!(
         kinds(&report),
@@ -132,16 +149,16 @@ fn a_week_in_which_everything_happens_is_told_and_mended() {
     assert_eq!(commands.len(), 5, "{commands:?}");
     // What needs the warehouse whole comes before the drains; the set has just this order, but for one.
     for command in commands.iter().filter(|command| command.contains("reconcile")) {
-        as_told(&project, command);
+        as_told(project, command);
     }
     for command in commands.iter().filter(|command| command.contains("drain")) {
-        as_told(&project, command).exits(0);
+        as_told(project, command).exits(0);
     }
-    let mended = reconcile(&project, &[], 0);
+    let mended = reconcile(project, &[], 0);
     assert_eq!((mended["balanced"].as_bool(), kinds(&mended)), (Some(true), vec![]), "{mended:#}");
-    let first = reconcile(&project, &["--date", &date(6)], 0);
+    let first = reconcile(project, &["--date", &date(6)], 0);
     assert_eq!(day(&first, &date(6))["accepted"][0]["kind"], "changed_rows", "{first:#}");
     // Everything but today is closed now, and nothing has changed since.
-    let next = reconcile(&project, &[], 0);
+    let next = reconcile(project, &[], 0);
     assert_eq!(next["from"], date(0), "{next:#}");
 }

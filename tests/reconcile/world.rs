@@ -34,8 +34,15 @@ pub(crate) fn land(project: &Project, numbers: std::ops::Range<u64>, days: u64) 
     }
 }
 
-/// A hand in the warehouse.
+/// A hand in the warehouse: the SQLite file, or the PostgreSQL database that the project was told to use.
 pub(crate) fn by_hand(project: &Project, sql: &str) {
+    #[cfg(feature = "postgres")]
+    if let Some(url) = project.variable("SLUICEGATE_WAREHOUSE") {
+        let mut client = postgres::Client::connect(url, postgres::NoTls).unwrap();
+        let changed = client.execute(&sql.replace("sluicegate_", "sluicegate."), &[]).unwrap();
+        assert!(changed > 0, "{sql}");
+        return;
+    }
     let warehouse = Connection::open(project.path("var/warehouse.db")).unwrap();
     warehouse.busy_timeout(Duration::from_secs(30)).unwrap();
     let changed = warehouse.execute(sql, []).unwrap();
