@@ -67,8 +67,9 @@ impl Proof for PostgresWarehouse {
     }
 
     fn strange_rows(&mut self, schema: &Schema, records: usize) -> Outcome<Vec<StrangeRows>> {
-        let session = &mut self.session;
-        proof_rows::strange_rows(&mut session.client, &session.schema, schema, records).map_err(failure)
+        self.patiently(|transaction, place| {
+            proof_rows::strange_rows(transaction, place, schema, records).map_err(failure)
+        })
     }
 
     fn rows_of_batch(
@@ -78,8 +79,10 @@ impl Proof for PostgresWarehouse {
         batch_id: &str,
         visit: &mut dyn FnMut(&[String]) -> Outcome<()>,
     ) -> Outcome<()> {
-        let (session, table) = (&mut self.session, &schema.tables[table]);
-        proof_rows::rows_of_batch(&mut session.client, &session.schema, table, batch_id, visit)
+        let table = &schema.tables[table];
+        self.patiently(|transaction, place| {
+            proof_rows::rows_of_batch(transaction, place, table, batch_id, visit)
+        })
     }
 
     fn replaced_keys(&mut self, batch_id: &str) -> Outcome<BTreeSet<String>> {
@@ -89,7 +92,7 @@ impl Proof for PostgresWarehouse {
     }
 
     fn unsettled_documents(&mut self, job: &str, limit: usize) -> Outcome<Vec<UnsettledDocument>> {
-        proof_rows::unsettled_documents(&mut self.session.client, job, limit)
+        self.patiently(|transaction, _| proof_rows::unsettled_documents(transaction, job, limit))
     }
 
     fn turned_away(&mut self, job: &str, day: NaiveDate, limit: usize) -> Outcome<Vec<TurnedAway>> {
@@ -181,6 +184,15 @@ impl Proof for PostgresWarehouse {
 }
 
 impl PostgresWarehouse {
+    /// Reads over whole tables, with a limit that grows with them.
+    fn patiently<T>(&mut self, read: impl FnOnce(&mut Transaction<'_>, &str) -> Outcome<T>) -> Outcome<T> {
+        let mut transaction = self.session.client.transaction().map_err(failure)?;
+        limit_by_rows(&mut transaction).map_err(failure)?;
+        let found = read(&mut transaction, &self.session.schema)?;
+        transaction.commit().map_err(failure)?;
+        Ok(found)
+    }
+
     /// What a person does, and the record of it, in one transaction.
     fn operate(
         &mut self,
@@ -206,6 +218,13 @@ impl PostgresWarehouse {
     }
 }
 
+/// As many rows and members as the ledger knows may be looked at by one statement.
+fn limit_by_rows(transaction: &mut Transaction<'_>) -> Result<(), Error> {
+    let sql = "SELECT coalesce(sum(rows + documents), 0)::bigint FROM sluicegate.batch";
+    let rows: i64 = transaction.query_one(sql, &[])?.get(0);
+    transaction.batch_execute(&merge_limit(count(rows)))
+}
+
 /// Counts and hashes the rows of all tables of the job, each with the shape that its definition gives it.
 fn count_live(
     transaction: &mut Transaction<'_>,
@@ -214,10 +233,7 @@ fn count_live(
     schemas: &BTreeMap<String, Schema>,
     day: Option<&str>,
 ) -> Result<(), Error> {
-    let rows: i64 = transaction
-        .query_one("SELECT coalesce(sum(rows), 0)::bigint FROM sluicegate.batch WHERE job = $1", &[&job])?
-        .get(0);
-    transaction.batch_execute(&merge_limit(count(rows)))?;
+    limit_by_rows(transaction)?;
     transaction.batch_execute(LIVE)?;
     let mut shapes: Vec<(&Table, Vec<&str>)> = Vec::new();
     for (hash, table) in

@@ -3,7 +3,7 @@
 
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::ToSql;
-use postgres::{Client, Error, Transaction};
+use postgres::{Error, Transaction};
 
 use crate::failure::Outcome;
 use crate::ports::proof::{LostRow, StrangeRows, UnsettledDocument};
@@ -67,7 +67,7 @@ pub(super) fn count_live(place: &str, table: &Table) -> String {
 
 /// Shows each row of a batch in one table.
 pub(super) fn rows_of_batch(
-    client: &mut Client,
+    client: &mut Transaction<'_>,
     place: &str,
     table: &Table,
     batch_id: &str,
@@ -85,7 +85,7 @@ pub(super) fn rows_of_batch(
 }
 
 pub(super) fn strange_rows(
-    client: &mut Client,
+    client: &mut Transaction<'_>,
     place: &str,
     schema: &Schema,
     records: usize,
@@ -108,7 +108,7 @@ pub(super) fn strange_rows(
 }
 
 fn records_of(
-    client: &mut Client,
+    client: &mut Transaction<'_>,
     place: &str,
     schema: &Schema,
     table: usize,
@@ -137,7 +137,7 @@ fn records_of(
 
 /// A loaded document whose records were all replaced is superseded, and its verdict stays.
 pub(super) fn unsettled_documents(
-    client: &mut Client,
+    client: &mut Transaction<'_>,
     job: &str,
     limit: usize,
 ) -> Outcome<Vec<UnsettledDocument>> {

@@ -21,6 +21,8 @@ use super::model::Attention;
 
 /// What is looked up at a time.
 const PAGE: usize = 500;
+/// Missed documents that are kept for a repair; the others are counted, and the next repair has them.
+const MISSED_AT_A_TIME: usize = 10_000;
 /// The dates of the archive that are looked through for batches that no ledger and no state knows.
 const ARCHIVE_DAYS: i64 = 8;
 
@@ -269,7 +271,9 @@ impl Look<'_> {
                 day.in_flight += 1;
             } else {
                 day.missed += 1;
-                flight.missed.push(arrival);
+                if flight.missed.len() < MISSED_AT_A_TIME {
+                    flight.missed.push(arrival);
+                }
             }
         }
         Ok(())
@@ -283,14 +287,16 @@ impl Look<'_> {
         }
         for (day, mut keys) in by_day {
             keys.sort();
-            let count = keys.len() as u64;
+            let count = flight.days.get(&day).map_or(0, |of| of.missed);
+            let unkept = count.saturating_sub(keys.len() as u64);
             let lies = if count == 1 { "lies" } else { "lie" };
             let detail = format!(
                 "{} {lies} in the landing, and no notification told of it: neither journal nor ledger knows it",
                 counted(count, "document")
             );
             let finding = Finding::new(day, Kind::MissedDocument, keys.join("\n"), detail);
-            flight.findings.push(Finding { count, ..finding.with_documents(keys) });
+            let finding = finding.with_documents(keys);
+            flight.findings.push(Finding { count, more: finding.more + unkept, ..finding });
         }
     }
 
