@@ -17,14 +17,30 @@ pub const CRAWL_CLAIM: &str = "crawl.claim";
 pub const CRAWL_ATTEMPT: &str = "crawl.attempt";
 /// Asks the catalog for a crawl.
 pub const CRAWL_START: &str = "crawl.start";
+/// Records which of the catalog's crawls an attempt follows.
+pub const CRAWL_SEEN: &str = "crawl.seen";
 /// Records how a crawl ended.
 pub const CRAWL_FINISH: &str = "crawl.finish";
 /// Records in the ledger a reconciliation, or what a person did by hand together with the record of it.
 pub const PROOF_COMMIT: &str = "proof.commit";
 /// Puts the report of a reconciliation beside the CSV objects.
 pub const REPORT_PUT: &str = "report.put";
+/// Says that the owner of a crawl still waits for it.
+pub const CRAWL_RENEW: &str = "crawl.renew";
+/// Makes or changes a database, table, view or crawler in the catalog.
+pub const CATALOG_DEFINE: &str = "catalog.define";
 /// Acknowledges deliveries to the inbox (I1).
 pub const INBOX_ACKNOWLEDGE: &str = "inbox.acknowledge";
+/// Creates the ledger or brings it up to date.
+pub const LEDGER_MIGRATE: &str = "ledger.migrate";
+/// Creates target tables that are not there.
+pub const TARGET_CREATE: &str = "target.create";
+/// Says that a machine lives (I11).
+pub const MACHINE_HEARTBEAT: &str = "machine.heartbeat";
+/// Says that a process ends.
+pub const MACHINE_FAREWELL: &str = "machine.farewell";
+/// Takes the turn to list a landing.
+pub const LISTING_CLAIM: &str = "listing.claim";
 
 /// Tells a person of what cannot wait.
 pub const ALERT_PUSH: &str = "alert.push";
@@ -33,7 +49,7 @@ pub const ALERT_PUSH: &str = "alert.push";
 pub const SUBSCRIPTION_CONFIRM: &str = "subscription.confirm";
 
 /// All names of this crate.
-pub const ALL: [&str; 14] = [
+pub const ALL: &[&str] = &[
     ARCHIVE_PUT,
     LANDING_GET,
     WAREHOUSE_COMMIT,
@@ -42,10 +58,18 @@ pub const ALL: [&str; 14] = [
     CRAWL_CLAIM,
     CRAWL_ATTEMPT,
     CRAWL_START,
+    CRAWL_SEEN,
     CRAWL_FINISH,
     PROOF_COMMIT,
     REPORT_PUT,
+    CRAWL_RENEW,
+    CATALOG_DEFINE,
     INBOX_ACKNOWLEDGE,
+    LEDGER_MIGRATE,
+    TARGET_CREATE,
+    MACHINE_HEARTBEAT,
+    MACHINE_FAREWELL,
+    LISTING_CLAIM,
     ALERT_PUSH,
     SUBSCRIPTION_CONFIRM,
 ];

@@ -4,6 +4,7 @@
 pub mod archive;
 #[cfg(feature = "aws")]
 pub mod aws;
+pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod curated;
@@ -17,6 +18,7 @@ pub mod pipeline;
 pub mod ports;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod query_text;
 pub mod reconcile;
 pub mod report;
 pub mod schema;

@@ -2,14 +2,18 @@
 //! pipeline calls from plain threads and blocks.
 
 mod alarm;
+mod athena;
 mod client;
 mod failure;
+mod glue;
 mod pause;
 mod s3;
 mod sqs;
 
 pub use alarm::SnsAlarm;
+pub use athena::{AthenaOptions, AthenaQueryEngine};
 pub use client::AwsClients;
 pub use failure::failure;
+pub use glue::{GlueCatalog, GlueDefinitions, StatementPlace};
 pub use s3::{S3Options, S3Store};
 pub use sqs::{Mode, Route, SqsInbox, SqsOptions};

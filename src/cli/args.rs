@@ -59,7 +59,18 @@ pub(super) enum Command {
     /// Run SQL over the published CSV objects
     Query {
         /// One statement that reads; T is the typed newest-wins view of a table, T_csv its raw rows
-        sql: String,
+        #[arg(required_unless_present = "named")]
+        sql: Option<String>,
+
+        /// Run a query of the job files, as NAME or JOB/NAME; without a name, list them
+        #[arg(long, value_name = "NAME", num_args = 0..=1, conflicts_with = "sql")]
+        named: Option<Option<String>>,
+    },
+    /// The tables, views and crawler that the jobs need: printed and compared with what is there
+    Catalog {
+        /// Make what is missing, and change what can be changed without harm; nothing is ever taken away
+        #[arg(long)]
+        apply: bool,
     },
     /// Try configuration, reachability and schema; each finding with what to do about it
     Check,

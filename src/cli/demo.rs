@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::config::{self, Config};
 use crate::ports::clock::SystemClock;
+use crate::ports::query_engine::Interrupt;
 
 use super::args::{DrainOptions, Flags, Format};
 use super::assemble::{self, Intake};
@@ -47,7 +48,7 @@ pub(super) fn demo(flags: &Flags) -> Result<Exit, Stop> {
     print(&summary.text())?;
     print(&outcomes(&config, &files)?)?;
     print(&format!("\n$ sluicegate query \"{QUESTION}\"\n"))?;
-    let answer = assemble::query_engine(&config)?.query(QUESTION)?;
+    let answer = assemble::query_engine(&config, &Interrupt::default())?.query(QUESTION)?;
     print(&table(&answer))?;
     Ok(Exit::Fine)
 }

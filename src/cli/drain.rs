@@ -86,8 +86,14 @@ pub(super) fn drain_config(
         Ok(lock) => lock,
         Err(holder) => return Ok(Drained::HeldBy(holder)),
     };
-    assemble::warn_of_what_has_no_effect(config);
-    assemble::prepare_folders(config)?;
+    assemble::warn_of_missing_crawlers(config);
+    if let Some(missing) = assemble::prepare_folders(config)? {
+        // Who watches goes on with what does not need it, and with the rest once it is there.
+        if !options.watch {
+            return Err(Stop::failed(missing));
+        }
+        tracing::warn!("{missing}");
+    }
     let mut session = Session::begin(config, Seam::default(), clock.clone())?;
     let surroundings = Surroundings {
         clock: clock.clone(),
@@ -129,7 +135,7 @@ fn work(
     }
     waiting.extend(ended?);
     if options.crawl && !asked.to_stop() {
-        let catalogs = assemble::catalogs(config, &context.clock);
+        let catalogs = assemble::catalogs(config, &context.clock)?;
         let stage: Box<dyn Stage> = Box::new(CrawlStage::new(context.clone(), catalogs, WindowEnd::Now)?);
         let bell = Arc::new(Bell::new(1));
         asked.stops(&bell);
@@ -206,7 +212,7 @@ fn parts(
         }
     }
     waiting.extend(missing);
-    let catalogs = assemble::catalogs(config, &context.clock);
+    let catalogs = assemble::catalogs(config, &context.clock)?;
     stages.push(Box::new(FleetStage::new(context.clone(), watch)?));
     stages.push(Box::new(ArchiveStage::new(context.clone())?));
     stages.push(Box::new(LoadStage::new(context.clone())?));

@@ -2,6 +2,8 @@
 
 mod args;
 mod assemble;
+mod bill;
+mod catalog;
 mod check;
 mod completions;
 mod demo;
@@ -11,6 +13,7 @@ mod exit;
 mod jobs;
 mod listen;
 mod manager;
+mod named;
 mod output;
 mod progress;
 mod query;
@@ -61,7 +64,8 @@ fn run(flags: &Flags) -> Result<Exit, Stop> {
         Command::Jobs(command) => jobs::jobs(flags, command),
         Command::Status => status::status(flags),
         Command::Reconcile(options) => reconcile::reconcile(flags, options),
-        Command::Query { sql } => query::query(flags, sql),
+        Command::Query { sql, named } => query::query(flags, sql.as_deref(), named.as_ref()),
+        Command::Catalog { apply } => catalog::catalog(flags, *apply),
         Command::Check => check::check(flags),
         Command::Try { file, job } => try_file::try_file(flags, file, job.as_deref()),
         Command::Completions { shell } => completions::completions(*shell),

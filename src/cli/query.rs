@@ -6,19 +6,36 @@ use serde_json::{Map, Value as Json};
 
 use crate::config::Config;
 use crate::ports::clock::SystemClock;
-use crate::ports::query_engine::{Answer, Value};
+use crate::ports::query_engine::{Answer, Interrupt, Value};
 
 use super::args::{Flags, Format};
 use super::assemble;
+use super::assemble::Engine;
+use super::bill::Bill;
 use super::exit::{Exit, Stop};
+use super::named;
 use super::output::{Sheet, counted, print, print_json};
 use super::session::load_config;
+use super::signals::interrupt_on_signal;
 
-/// `sluicegate query SQL`.
-pub(super) fn query(flags: &Flags, sql: &str) -> Result<Exit, Stop> {
+/// `sluicegate query SQL` and `sluicegate query --named [NAME]`.
+pub(super) fn query(flags: &Flags, sql: Option<&str>, name: Option<&Option<String>>) -> Result<Exit, Stop> {
     let config = load_config(flags)?;
+    let sql = match (sql, name) {
+        (Some(sql), _) => sql,
+        (None, Some(Some(name))) => &named::find(&config, name)?.sql,
+        (None, _) => {
+            named::list(&config, flags.output)?;
+            return Ok(Exit::Fine);
+        }
+    };
     assemble::refuse_unsupported(&config)?;
-    let answer = assemble::query_engine(&config)?.query(sql)?;
+    let engine = assemble::engine(&config)?;
+    let interrupt = Interrupt::default();
+    if engine == Engine::Athena {
+        interrupt_on_signal(&interrupt)?;
+    }
+    let answer = assemble::query_engine(&config, &interrupt)?.query(sql)?;
     // The answer needs the CSV objects alone; what the ledger would add to it is not worth failing for.
     let awaiting = awaiting(&config).unwrap_or_else(|stop| {
         tracing::warn!("cannot tell whether published batches await a crawl: {}", stop.message);
@@ -28,13 +45,28 @@ pub(super) fn query(flags: &Flags, sql: &str) -> Result<Exit, Stop> {
         Format::Table => print(&table(&answer))?,
         Format::Json => print_json(&json(&answer, awaiting))?,
     }
+    if let Some(scan) = &answer.scan {
+        eprintln!("sluicegate: {}", Bill::of(scan));
+    }
     if awaiting > 0 {
-        let batches = counted(awaiting, "published batch awaits", "published batches await");
-        eprintln!(
-            "sluicegate: {batches} a crawl; the answer holds them already, Athena's catalog will after it"
-        );
+        eprintln!("sluicegate: {}", awaiting_words(engine, awaiting));
     }
     Ok(Exit::Fine)
+}
+
+/// An object is read as soon as it is there; Athena alone needs to be told of a new partition, a date.
+fn awaiting_words(engine: Engine, awaiting: u64) -> String {
+    let batches = counted(awaiting, "published batch awaits", "published batches await");
+    match engine {
+        Engine::Embedded => {
+            format!("{batches} a crawl; the answer holds them already, Athena's catalog will after it")
+        }
+        Engine::Athena => {
+            format!(
+                "{batches} a crawl; the answer holds them, except on a date that the catalog does not know before it"
+            )
+        }
+    }
 }
 
 fn awaiting(config: &Config) -> Result<u64, Stop> {
@@ -88,11 +120,18 @@ fn json(answer: &Answer, awaiting: u64) -> Json {
         let pairs = names.iter().cloned().zip(values.iter().map(value));
         Json::Object(pairs.collect::<Map<_, _>>())
     };
-    serde_json::json!({
+    let mut shown = serde_json::json!({
         "columns": names,
         "rows": answer.rows.iter().map(row).collect::<Vec<_>>(),
         "batches_awaiting_crawl": awaiting,
-    })
+    });
+    if let Some(scan) = &answer.scan {
+        let bill = Bill::of(scan);
+        shown["bytes_scanned"] = Json::from(bill.bytes);
+        shown["run_time_ms"] = Json::from(bill.run_time.as_millis() as u64);
+        shown["cost_usd"] = Json::from(bill.dollars());
+    }
+    shown
 }
 
 fn value(value: &Value) -> Json {

@@ -8,11 +8,15 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::pipeline::bell::Bell;
+use crate::ports::query_engine::Interrupt;
 
 use super::exit::{Exit, Stop};
 
 /// How long stages have to come to the end of their present step.
 const GRACE: Duration = Duration::from_millis(400);
+
+/// How long a query that runs elsewhere has to be stopped.
+const STOPPING: Duration = Duration::from_secs(10);
 
 /// Whether a signal asked the program to stop, and the run that it stops then.
 #[derive(Clone, Default)]
@@ -69,4 +73,31 @@ pub(super) fn stop_on_signal(exit: Exit) -> Result<Asked, Stop> {
         }
     });
     Ok(asked)
+}
+
+/// From now on a signal raises `interrupt`; a second one ends the program at once, and so does the time for stopping.
+pub(super) fn interrupt_on_signal(interrupt: &Interrupt) -> Result<(), Stop> {
+    let mut signals =
+        Signals::new([SIGINT, SIGTERM]).map_err(|e| Stop::failed(format!("cannot wait for signals: {e}")))?;
+    let interrupt = interrupt.clone();
+    std::thread::spawn(move || {
+        let mut arriving = signals.forever();
+        if arriving.next().is_none() {
+            return;
+        }
+        interrupt.raise();
+        std::thread::spawn(|| {
+            std::thread::sleep(STOPPING);
+            leave_unstopped();
+        });
+        if arriving.next().is_some() {
+            leave_unstopped();
+        }
+    });
+    Ok(())
+}
+
+fn leave_unstopped() -> ! {
+    eprintln!("sluicegate: stopped at once; Athena may go on with the query");
+    std::process::exit(i32::from(Exit::Failed.code()));
 }

@@ -19,13 +19,21 @@ const TEMPORARY: &str = ".tmp";
 /// Objects under one folder; keys are paths relative to it, with `/`.
 pub struct FolderStore {
     root: PathBuf,
+    /// The root is never made here: where it is not there, nothing is known about any object.
+    kept: bool,
     next_temporary: AtomicU64,
 }
 
 impl FolderStore {
     /// A store over `root`, which need not exist yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), next_temporary: AtomicU64::new(0) }
+        Self { root: root.into(), kept: false, next_temporary: AtomicU64::new(0) }
+    }
+
+    /// A store whose folder has to be there at every use. One that is not mounted must not be taken for an empty one,
+    /// and nothing may be written below the place where it will be mounted again.
+    pub fn kept(root: impl Into<PathBuf>) -> Self {
+        Self { kept: true, ..Self::new(root) }
     }
 
     /// Removes what a killed process left in `.tmp`; called once at the start of a drainer.
@@ -57,6 +65,19 @@ impl FolderStore {
             Ok(metadata) if metadata.is_dir() => Ok(()),
             Ok(_) => Err(Failure::permanent(format!("{} is not a folder", self.root.display()))),
             Err(error) => Err(io_failure("cannot open the folder", &self.root, &error)),
+        }
+    }
+
+    /// For a store that is kept: trouble with the place, which passes when it is mounted again.
+    fn kept_root_must_be_there(&self) -> Outcome<()> {
+        match fs::metadata(&self.root) {
+            Err(error) if self.kept && error.kind() == io::ErrorKind::NotFound => {
+                let root = self.root.display();
+                Err(Failure::transient(format!(
+                    "the folder {root} is not there: mount it, or make it if it is lost for good: mkdir -p {root}"
+                )))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -119,6 +140,7 @@ impl ObjectStore for FolderStore {
             Ok(file) => file,
             // A file where the key has a folder: below it there is nothing.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                self.kept_root_must_be_there()?;
                 return Ok(None);
             }
             Err(error) => return Err(io_failure("cannot open", &path, &error)),
@@ -137,6 +159,7 @@ impl ObjectStore for FolderStore {
 
     fn put_new(&self, key: &str, body: &mut dyn ReadSeek, size: u64, _sha256: &str) -> Outcome<PutAnswer> {
         let path = self.own_path(key)?;
+        self.kept_root_must_be_there()?;
         let temporary = self.write_temporary(body, size)?;
         let parent = path.parent().unwrap_or(&self.root).to_owned();
         create_folders_durably(&parent).map_err(|e| io_failure("cannot make the folder", &parent, &e))?;
@@ -293,6 +316,28 @@ mod tests {
         let store = FolderStore::new(folder.path().join("not-mounted"));
         let announced = Announced { key: "a.txt", version_id: None, etag: "1-1" };
         assert!(store.get_announced(&announced).is_err());
+    }
+
+    #[test]
+    fn a_kept_folder_that_is_not_there_is_not_made_and_says_nothing_about_its_objects() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("not-mounted");
+        let store = FolderStore::kept(&root);
+        let refused = [
+            store.get("a").err(),
+            store.head("a").err(),
+            store.list("", &mut |_| Ok(())).err(),
+            store.put_new("a", &mut Cursor::new(b"x".to_vec()), 1, "").err(),
+        ];
+        for failure in refused {
+            let failure = failure.expect("nobody knows what is there");
+            assert_eq!(failure.kind, crate::failure::FailureKind::Transient, "{failure}");
+            assert!(failure.message.contains("not-mounted"), "{failure}");
+        }
+        assert!(!root.exists());
+        fs::create_dir(&root).unwrap();
+        assert!(store.get("a").unwrap().is_none());
+        assert_eq!(put(&store, "a", b"x"), PutAnswer::Written);
     }
 
     #[test]

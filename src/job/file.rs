@@ -7,6 +7,7 @@ use toml::Spanned;
 
 use super::definition::{self, CheckTable, LabelledTable, RecordTable, SectionTable};
 use super::delimited::{self, DelimitedTable};
+use super::queries::{QueryTable, queries};
 use super::{BatchLimits, Job, KeyPattern, OnConflict, Window, hash};
 use crate::config::source::Source;
 use crate::config::{ConfigError, Location, Size};
@@ -33,6 +34,8 @@ struct JobFile {
     section: Vec<Spanned<SectionTable>>,
     #[serde(default)]
     check: Vec<CheckTable>,
+    #[serde(default)]
+    query: Vec<QueryTable>,
 }
 
 fn reject() -> OnConflict {
@@ -84,7 +87,7 @@ pub(super) fn job(file: &Path, text: String) -> Result<Job, ConfigError> {
     let definition = definition(&source, &read)?;
     Ok(Job {
         file: file.to_owned(),
-        name: source.read(&read.name, job_name)?,
+        name: source.read(&read.name, plain_name)?,
         hash: hash(&text),
         landing: source.read(&read.landing, Location::parse)?,
         keys: source.read(&read.keys, KeyPattern::new)?,
@@ -97,6 +100,7 @@ pub(super) fn job(file: &Path, text: String) -> Result<Job, ConfigError> {
             Some(zone) => source.read(zone, timezone)?,
         },
         on_conflict: read.on_conflict,
+        queries: queries(&source, &read.query)?,
         definition,
         text,
     })
@@ -129,14 +133,17 @@ fn refuse<T>(source: &Source<'_>, part: Option<&Spanned<T>>, problem: &str) -> R
     part.map_or(Ok(()), |part| Err(source.key_error(part.span().start, problem)))
 }
 
-fn job_name(name: &str) -> Result<String, String> {
+/// A name of a job or of one of its queries. The error comes after the key's name.
+pub(super) fn plain_name(name: &str) -> Result<String, String> {
     let rest = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
     let well_formed =
         name.len() <= 63 && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(rest);
     if well_formed {
         return Ok(name.to_owned());
     }
-    Err(format!("`{name}` is no name for a job; allowed: a-z, then a-z, 0-9, _ and -, at most 63 characters"))
+    Err(format!(
+        "`{name}` cannot be a name here; allowed: a-z, then a-z, 0-9, _ and -, at most 63 characters"
+    ))
 }
 
 fn timezone(name: &str) -> Result<chrono_tz::Tz, String> {

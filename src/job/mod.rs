@@ -6,6 +6,7 @@ mod definition;
 mod delimited;
 mod file;
 mod keys;
+mod queries;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -21,6 +22,7 @@ use crate::config::{ConfigError, Environment, Location};
 use crate::transform::Definition;
 
 pub use keys::KeyPattern;
+pub use queries::NamedQuery;
 pub use window::Window;
 
 /// One job, checked and ready.
@@ -50,6 +52,8 @@ pub struct Job {
     pub report_timezone: chrono_tz::Tz,
     /// What happens to a known key with other content.
     pub on_conflict: OnConflict,
+    /// Queries that come with it.
+    pub queries: Vec<NamedQuery>,
     /// How its documents read.
     pub definition: Definition,
 }

@@ -128,6 +128,12 @@ fn every_mistake_names_file_line_key_and_what_is_allowed() {
         ("sum(items.price)", "sum(lines.price)"),
         ("sum(items.price)", "sum(items.cost)"),
         ("[[section]]", "[[section]"),
+        ("name = \"top-items\"", "name = \"top items\""),
+        ("name = \"tax-by-month\"", "name = \"spend-by-customer-and-month\""),
+        ("name = \"top-items\"\n", ""),
+        ("title = \"The twenty", "tilte = \"The twenty"),
+        ("SELECT description", "DELETE description"),
+        ("[[query]]", "[[query]]\nname = \"empty\"\nsql = \" -- nothing\"\n\n[[query]]"),
     ];
     let mut all = String::new();
     for (from, to) in cases {

@@ -24,6 +24,7 @@ use crate::ports::object_store::{
 
 use super::context::Context;
 use super::handover::{ArchiveCopy, spool};
+use super::probe;
 
 /// An object above this size passes as a stream.
 const LARGE_BYTES: u64 = 8 << 20;
@@ -64,7 +65,7 @@ pub fn fetch(context: &Context, landing: &dyn ObjectStore, manifest: &Manifest) 
             fetcher.take(member, small?)?;
         }
     }
-    fetcher.finish()
+    fetcher.finish(manifest)
 }
 
 /// Cuts the members so that one piece fits into memory.
@@ -220,14 +221,16 @@ impl Fetcher<'_> {
         }
     }
 
-    /// Where some of the batch could be read, what was refused concerns single documents and is deferred (I10); where
-    /// nothing could, it is the landing's trouble, and no document's.
-    fn finish(self) -> Outcome<FetchedBatch> {
+    /// Where some of the batch, or of its neighbours in the landing, can be read, what was refused concerns single
+    /// documents and is deferred (I10); where nothing can, it is the landing's trouble, and no document's.
+    fn finish(self, manifest: &Manifest) -> Outcome<FetchedBatch> {
         let all_refused = self.outcomes.iter().all(|outcome| outcome.got == Said::Deferred);
-        if let (true, Some(first)) = (all_refused, self.outcomes.first()) {
+        if let (true, Some(first)) = (all_refused, self.outcomes.first())
+            && !self.neighbours_can_be_read(manifest)?
+        {
             let message = first.message.as_deref().unwrap_or("no reason given");
             return Err(Failure::transient(format!(
-                "no document of the batch may be read from {}: {message}",
+                "neither the batch nor anything else may be read from {}: {message}",
                 self.landing.location()
             )));
         }
@@ -240,6 +243,11 @@ impl Fetcher<'_> {
         let copy = ArchiveCopy { file: finished.spool, size: finished.length };
         tracing::debug!(bytes = copy.size, incarnation = %self.context.incarnation, "fetched a batch");
         Ok(FetchedBatch { copy, outcomes: finished.outcomes })
+    }
+
+    fn neighbours_can_be_read(&self, manifest: &Manifest) -> Outcome<bool> {
+        let job = self.context.job(&manifest.job)?;
+        probe::others_can_be_read(self.context, self.landing, job.landing.key_prefix(), manifest)
     }
 }
 

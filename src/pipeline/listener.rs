@@ -88,7 +88,7 @@ impl Listener {
             return Ok(Tick::Worked);
         }
         if poll.unsettled > 0 {
-            let waiting_for = format!("{} file(s) in the landing that may still be growing", poll.unsettled);
+            let waiting_for = self.inbox.unsettled_words(poll.unsettled);
             return Ok(Tick::Idle(Idle {
                 wake_at: Some(now + UNSETTLED_DELAY),
                 waiting_for: Some(waiting_for),

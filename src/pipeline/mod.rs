@@ -20,6 +20,8 @@ pub mod handover;
 pub mod ledger;
 pub mod listener;
 pub mod load;
+pub mod missed;
+mod probe;
 pub mod publish;
 pub mod scheduler;
 pub mod stage;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use chrono::TimeDelta;
 use sluicegate_state::Timestamp;
 
 use crate::failure::Outcome;
@@ -33,8 +34,8 @@ pub struct CrawlReport {
     pub id: Option<String>,
     /// How far it is.
     pub progress: CrawlProgress,
-    /// When it began, by the catalog's clock.
-    pub started_at: Timestamp,
+    /// When it began, by the catalog's clock, where the catalog tells.
+    pub started_at: Option<Timestamp>,
     /// When it ended, where the catalog tells.
     pub finished_at: Option<Timestamp>,
     /// What it said, for people.
@@ -43,10 +44,17 @@ pub struct CrawlReport {
 
 /// A crawler over the curated tables of one job, and the partitions it has made known.
 pub trait Catalog: Send {
+    /// How far its clock may be from the clock that dates the curated objects.
+    fn clock_margin(&self) -> TimeDelta;
+
     /// Asks for a crawl. Never retried by the adapter: the call is not idempotent.
+    ///
+    /// # Errors
+    /// Permanent where there is no such crawler. After every other error a crawl may have begun: look before the next one.
     fn start_crawl(&mut self) -> Outcome<StartAnswer>;
 
-    /// The crawls that began at or after `since`, oldest first, and the one that is running now whenever it began.
+    /// The crawls that began at or after `since`, oldest first, the one that is running now whenever it began, and those
+    /// of which the catalog does not tell when they began. A crawl may show some time after it began.
     fn crawls(&mut self, since: Timestamp) -> Outcome<Vec<CrawlReport>>;
 
     /// The values of `dt` that are registered for the CSV table of target table `table` (`invoices`, not `invoices_csv`).

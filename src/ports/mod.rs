@@ -3,6 +3,7 @@
 pub mod alarm;
 pub mod catalog;
 pub mod clock;
+pub mod definitions;
 pub mod inbox;
 pub mod object_store;
 pub mod proof;

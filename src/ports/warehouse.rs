@@ -270,10 +270,27 @@ pub struct CrawlClaim {
     pub window_end: Timestamp,
     /// When it was claimed.
     pub claimed_at: Timestamp,
+    /// When the last of its batches was published, by the ledger's clock.
+    pub published_until: Timestamp,
     /// Attempts made before.
     pub attempts: u32,
+    /// How many of them the catalog failed.
+    pub failures: u32,
+    /// The attempt that somebody began and did not end.
+    pub open_attempt: Option<OpenAttempt>,
+    /// The catalog's crawls that earlier attempts of this job have ended with, newest first; not all of them.
+    pub accounted: Vec<String>,
     /// Batches adopted.
     pub batches: u64,
+}
+
+/// An attempt at a crawl that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenAttempt {
+    /// From 1.
+    pub number: u32,
+    /// The catalog's crawl that it follows, where that is known.
+    pub catalog_id: Option<String>,
 }
 
 /// How an attempt at a crawl ended.
@@ -441,6 +458,12 @@ pub trait Warehouse: Send {
 
     /// Records an attempt that is about to start; its lease begins anew. Returns its number, from 1.
     fn crawl_attempt(&mut self, crawl_id: &str, owner: &str) -> Outcome<u32>;
+
+    /// The keys of the CSV objects that a crawl has adopted, in order.
+    fn crawl_objects(&mut self, crawl_id: &str) -> Outcome<Vec<String>>;
+
+    /// Records which of the catalog's crawls an open attempt follows.
+    fn crawl_seen(&mut self, crawl_id: &str, owner: &str, attempt: u32, catalog_id: &str) -> Outcome<()>;
 
     /// Keeps a claim while its crawl is running.
     fn renew_crawl(&mut self, crawl_id: &str, owner: &str) -> Outcome<()>;

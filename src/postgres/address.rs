@@ -325,6 +325,17 @@ mod tests {
         }
     }
 
+    /// After a failover the name leads elsewhere; an address that was kept would not. Each connection makes its configuration
+    /// from this one, and looks the name up.
+    #[test]
+    fn the_host_stays_a_name_until_it_connects() {
+        for text in ["postgres://me@db.example:5433/shop", "host=localhost user=me dbname=shop"] {
+            let config = read(text).unwrap().config("test").unwrap();
+            assert!(matches!(config.get_hosts(), [Host::Tcp(name)] if !name.starts_with(char::is_numeric)));
+            assert!(config.get_hostaddrs().is_empty());
+        }
+    }
+
     #[test]
     fn a_password_file_is_looked_up_as_libpq_does() {
         let text = "# db:1:x:me:no\nother:*:*:*:no\ndb:5432:shop:me:a\\:b\\\\c:d\n*:*:*:*:last\n";

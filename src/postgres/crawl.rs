@@ -2,14 +2,18 @@
 //! transition is a guarded UPDATE, and every time is the ledger's.
 
 use postgres::{Client, Transaction};
+use sluicegate_state::Timestamp;
 use sluicegate_state::time::to_text;
 
 use crate::failure::{Failure, Outcome};
-use crate::ports::warehouse::{CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow};
+use crate::ports::warehouse::{CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, OpenAttempt};
 
 use super::error::failure;
 use super::ledger::time_text;
 use super::{bigint, count, parse_time};
+
+/// How many of the crawls that earlier attempts ended with a claim knows: more than a catalog reports of a day.
+const ACCOUNTED: i64 = 200;
 
 /// A crawl that has not ended.
 struct OpenCrawl {
@@ -18,8 +22,6 @@ struct OpenCrawl {
     owner: String,
     lease_is_over: bool,
     claimed_at: String,
-    attempts: u32,
-    batches: u64,
 }
 
 fn attempts(value: i64) -> u32 {
@@ -28,7 +30,7 @@ fn attempts(value: i64) -> u32 {
 
 fn open_crawl(transaction: &mut Transaction<'_>, job: &str) -> Outcome<Option<OpenCrawl>> {
     let sql = format!(
-        "SELECT crawl_id, {}, owner, lease_until <= sluicegate.clock(), {}, attempts, batches FROM sluicegate.crawl
+        "SELECT crawl_id, {}, owner, lease_until <= sluicegate.clock(), {} FROM sluicegate.crawl
          WHERE job = $1 AND state IN ('claimed', 'running', 'failed') ORDER BY window_end LIMIT 1",
         time_text("window_end"),
         time_text("claimed_at"),
@@ -40,8 +42,6 @@ fn open_crawl(transaction: &mut Transaction<'_>, job: &str) -> Outcome<Option<Op
         owner: row.get(2),
         lease_is_over: row.get(3),
         claimed_at: row.get(4),
-        attempts: attempts(row.get(5)),
-        batches: count(row.get(6)),
     }))
 }
 
@@ -83,13 +83,53 @@ fn take_over(
     if changed == 0 {
         return Ok(None);
     }
-    Ok(Some(CrawlClaim {
-        crawl_id: open.crawl_id.clone(),
-        window_end: parse_time(&open.window_end)?,
-        claimed_at: parse_time(&open.claimed_at)?,
-        attempts: open.attempts,
-        batches: open.batches,
-    }))
+    let (window_end, claimed_at) = (parse_time(&open.window_end)?, parse_time(&open.claimed_at)?);
+    describe(transaction, request.job, &open.crawl_id, window_end, claimed_at).map(Some)
+}
+
+/// A claim as the ledger has it.
+fn describe(
+    transaction: &mut Transaction<'_>,
+    job: &str,
+    crawl_id: &str,
+    window_end: Timestamp,
+    claimed_at: Timestamp,
+) -> Outcome<CrawlClaim> {
+    let sql = format!(
+        "SELECT attempts, batches,
+                (SELECT {} FROM sluicegate.batch AS b WHERE b.crawl_id = c.crawl_id),
+                (SELECT count(*) FROM sluicegate.crawl_attempt AS a
+                 WHERE a.crawl_id = c.crawl_id AND a.state = 'failed')
+         FROM sluicegate.crawl AS c WHERE crawl_id = $1",
+        time_text("max(b.published_at)"),
+    );
+    let row = transaction.query_one(&sql, &[&crawl_id]).map_err(failure)?;
+    let open_attempt = transaction
+        .query_opt(
+            "SELECT attempt, glue_crawl_id FROM sluicegate.crawl_attempt WHERE crawl_id = $1 AND state = 'running'",
+            &[&crawl_id],
+        )
+        .map_err(failure)?;
+    let accounted = transaction
+        .query(
+            "SELECT a.glue_crawl_id FROM sluicegate.crawl_attempt AS a JOIN sluicegate.crawl AS c USING (crawl_id)
+             WHERE c.job = $1 AND a.glue_crawl_id IS NOT NULL AND a.state IN ('succeeded', 'failed', 'given_up')
+             ORDER BY a.started_at DESC, a.attempt DESC LIMIT $2",
+            &[&job, &ACCOUNTED],
+        )
+        .map_err(failure)?;
+    Ok(CrawlClaim {
+        crawl_id: crawl_id.to_owned(),
+        window_end,
+        claimed_at,
+        published_until: parse_time(row.get(2))?,
+        attempts: attempts(row.get(0)),
+        failures: attempts(row.get(3)),
+        open_attempt: open_attempt
+            .map(|row| OpenAttempt { number: attempts(row.get(0)), catalog_id: row.get(1) }),
+        accounted: accounted.iter().map(|row| row.get(0)).collect(),
+        batches: count(row.get(1)),
+    })
 }
 
 fn adopt(transaction: &mut Transaction<'_>, request: &CrawlRequest<'_>) -> Outcome<Option<CrawlClaim>> {
@@ -122,7 +162,7 @@ fn adopt(transaction: &mut Transaction<'_>, request: &CrawlRequest<'_>) -> Outco
     // That window's crawl was given up, or somebody closed it; what came too late waits for the next one.
     let Some(row) = inserted else { return Ok(None) };
     let claimed_at = parse_time(row.get(0))?;
-    Ok(Some(CrawlClaim { crawl_id, window_end: request.window_end, claimed_at, attempts: 0, batches }))
+    describe(transaction, request.job, &crawl_id, request.window_end, claimed_at).map(Some)
 }
 
 fn lost(crawl_id: &str) -> Failure {
@@ -146,6 +186,36 @@ pub(super) fn renew(client: &mut Client, crawl_id: &str, owner: &str) -> Outcome
         )
         .map_err(failure)?;
     if changed == 0 { Err(lost(crawl_id)) } else { Ok(()) }
+}
+
+pub(super) fn seen(
+    client: &mut Client,
+    crawl_id: &str,
+    owner: &str,
+    attempt: u32,
+    catalog_id: &str,
+) -> Outcome<()> {
+    let changed = client
+        .execute(
+            "UPDATE sluicegate.crawl_attempt SET glue_crawl_id = $4
+             WHERE crawl_id = $1 AND attempt = $2 AND state = 'running'
+               AND EXISTS (SELECT 1 FROM sluicegate.crawl WHERE crawl_id = $1 AND owner = $3 AND state = 'running')",
+            &[&crawl_id, &i64::from(attempt), &owner, &catalog_id],
+        )
+        .map_err(failure)?;
+    if changed == 0 { Err(lost(crawl_id)) } else { Ok(()) }
+}
+
+/// The keys of the CSV objects that a crawl has adopted.
+pub(super) fn objects(client: &mut Client, crawl_id: &str) -> Outcome<Vec<String>> {
+    let rows = client
+        .query(
+            "SELECT t.csv_key FROM sluicegate.batch AS b JOIN sluicegate.batch_table AS t USING (batch_id)
+             WHERE b.crawl_id = $1 AND t.csv_key IS NOT NULL ORDER BY t.csv_key COLLATE \"C\"",
+            &[&crawl_id],
+        )
+        .map_err(failure)?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 fn begin_attempt(
@@ -202,7 +272,7 @@ pub(super) fn finish(
     transaction
         .execute(
             "UPDATE sluicegate.crawl_attempt SET state = $3, finished_at = sluicegate.clock(), message = $4,
-                    glue_crawl_id = $5
+                    glue_crawl_id = coalesce($5, glue_crawl_id)
              WHERE crawl_id = $1 AND attempt = $2",
             &[&crawl_id, &i64::from(attempt), &state, &message, &catalog_id],
         )

@@ -1,7 +1,9 @@
 //! The target tables: made from the job, or compared with it. Nothing is ever changed destructively.
 
 use postgres::Transaction;
+use sluicegate_state::seam::Seam;
 
+use crate::effects;
 use crate::failure::{Failure, Outcome};
 use crate::schema::{BOOKKEEPING_COLUMNS, ColumnType, Schema, Table};
 
@@ -131,7 +133,7 @@ fn differences_of_column(column: &Wanted, other: &Described, list: &mut Vec<Stri
 }
 
 /// Creates the tables of `schema`, or names every difference.
-pub(super) fn prepare(session: &mut Session, schema: &Schema) -> Outcome<()> {
+pub(super) fn prepare(session: &mut Session, schema: &Schema, seam: &Seam) -> Outcome<()> {
     let Session { client, schema: place } = session;
     let mut transaction = client.transaction().map_err(failure)?;
     let (mut missing, mut found_differences) = (false, Vec::new());
@@ -151,10 +153,12 @@ pub(super) fn prepare(session: &mut Session, schema: &Schema) -> Outcome<()> {
             found_differences.join("; ")
         )));
     }
-    if missing {
-        create(&mut transaction, place, schema).map_err(failure)?;
+    if !missing {
+        // Nothing was written, so nothing is committed, and no answer to a COMMIT can be lost.
+        return transaction.rollback().map_err(failure);
     }
-    transaction.commit().map_err(failure)
+    create(&mut transaction, place, schema).map_err(failure)?;
+    seam.perform(effects::TARGET_CREATE, || transaction.commit().map_err(failure))
 }
 
 /// Another process may be making them at the same time.

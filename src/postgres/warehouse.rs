@@ -48,7 +48,7 @@ impl PostgresWarehouse {
         let location = address.location();
         let what = || format!("cannot open the warehouse {location}");
         let mut session = connect(&address, incarnation).map_err(|f| f.while_doing(what()))?;
-        migrate::migrate(&mut session.client, ledger_id).map_err(|f| f.while_doing(what()))?;
+        migrate::migrate(&mut session.client, ledger_id, &seam).map_err(|f| f.while_doing(what()))?;
         Ok(Self { session, location, recent: recent.clone(), seam })
     }
 }
@@ -79,7 +79,7 @@ impl Warehouse for PostgresWarehouse {
     }
 
     fn prepare(&mut self, schema: &Schema) -> Outcome<()> {
-        target::prepare(&mut self.session, schema)
+        target::prepare(&mut self.session, schema, &self.seam)
     }
 
     fn begin_load<'a>(&'a mut self, request: &'a LoadRequest, schema: &'a Schema) -> Outcome<BeginLoad<'a>> {
@@ -100,11 +100,17 @@ impl Warehouse for PostgresWarehouse {
     }
 
     fn heartbeat(&mut self, incarnation: &str, host: &str) -> Outcome<()> {
-        fleet::heartbeat(&mut self.session.client, incarnation, host).map_err(failure)
+        let Self { session, seam, .. } = self;
+        seam.perform(effects::MACHINE_HEARTBEAT, || {
+            fleet::heartbeat(&mut session.client, incarnation, host).map_err(failure)
+        })
     }
 
     fn farewell(&mut self, incarnation: &str) -> Outcome<()> {
-        fleet::farewell(&mut self.session.client, incarnation).map_err(failure)
+        let Self { session, seam, .. } = self;
+        seam.perform(effects::MACHINE_FAREWELL, || {
+            fleet::farewell(&mut session.client, incarnation).map_err(failure)
+        })
     }
 
     fn live_incarnations(&mut self) -> Outcome<BTreeSet<String>> {
@@ -112,7 +118,10 @@ impl Warehouse for PostgresWarehouse {
     }
 
     fn claim_listing(&mut self, job: &str, owner: &str) -> Outcome<bool> {
-        fleet::claim_listing(&mut self.session.client, job, owner).map_err(failure)
+        let Self { session, seam, .. } = self;
+        seam.perform(effects::LISTING_CLAIM, || {
+            fleet::claim_listing(&mut session.client, job, owner).map_err(failure)
+        })
     }
 
     fn unpublished_loads(&mut self, job: &str) -> Outcome<Vec<UnpublishedLoad>> {
@@ -142,8 +151,20 @@ impl Warehouse for PostgresWarehouse {
         seam.perform(effects::CRAWL_ATTEMPT, || crawl::attempt(&mut session.client, crawl_id, owner))
     }
 
+    fn crawl_objects(&mut self, crawl_id: &str) -> Outcome<Vec<String>> {
+        crawl::objects(&mut self.session.client, crawl_id)
+    }
+
+    fn crawl_seen(&mut self, crawl_id: &str, owner: &str, attempt: u32, catalog_id: &str) -> Outcome<()> {
+        let Self { session, seam, .. } = self;
+        seam.perform(effects::CRAWL_SEEN, || {
+            crawl::seen(&mut session.client, crawl_id, owner, attempt, catalog_id)
+        })
+    }
+
     fn renew_crawl(&mut self, crawl_id: &str, owner: &str) -> Outcome<()> {
-        crawl::renew(&mut self.session.client, crawl_id, owner)
+        let Self { session, seam, .. } = self;
+        seam.perform(effects::CRAWL_RENEW, || crawl::renew(&mut session.client, crawl_id, owner))
     }
 
     fn finish_crawl(&mut self, crawl_id: &str, owner: &str, attempt: u32, end: &CrawlEnd) -> Outcome<()> {

@@ -6,13 +6,12 @@ use chrono::{NaiveDate, TimeDelta};
 use sha2::{Digest, Sha256};
 use sluicegate_state::{Arrival, Batch, BatchState, Store, Timestamp};
 
-use crate::archive::{ArchiveReader, Manifest, batch_id_of};
-use crate::failure::{Failure, Outcome};
+use crate::archive::{Manifest, batch_id_of};
+use crate::failure::Outcome;
 use crate::job::Job;
-use crate::pipeline::archived::read_archive;
 use crate::pipeline::context::Context;
-use crate::pipeline::documents::archive_failure;
-use crate::pipeline::fleet::{ANNOUNCEMENT_TIME, is_journaled, unknown_to};
+use crate::pipeline::fleet::ANNOUNCEMENT_TIME;
+use crate::pipeline::missed;
 use crate::ports::object_store::ObjectInfo;
 use crate::ports::warehouse::{KnownObject, Warehouse};
 
@@ -183,7 +182,7 @@ impl Look<'_> {
         let known = warehouse.known_batches(&ids)?;
         let live = warehouse.live_incarnations()?;
         for (batch_id, key) in strangers.iter().filter(|(batch_id, _)| !known.contains(batch_id)) {
-            let Some(manifest) = read_manifest(self.context, key)? else { continue };
+            let Some(manifest) = missed::read_manifest(self.context, key)? else { continue };
             self.stranger(flight, warehouse, &live, batch_id, &manifest)?;
         }
         Ok(())
@@ -240,7 +239,7 @@ impl Look<'_> {
             }
             flight.days.entry(job.day(info.last_modified)).or_default().listed += 1;
             let journaled =
-                self.store.map(|store| is_journaled(store, landing.as_ref(), &info)).transpose()?;
+                self.store.map(|store| missed::is_journaled(store, landing.as_ref(), &info)).transpose()?;
             let counted = flight.seen.contains(&identity(landing.bucket(), &info.key, &info.etag));
             if journaled != Some(true) && !counted {
                 chunk.push(info);
@@ -264,16 +263,17 @@ impl Look<'_> {
         warehouse: &mut dyn Warehouse,
         chunk: &[ObjectInfo],
     ) -> Outcome<()> {
-        for arrival in unknown_to(warehouse, self.job, chunk)? {
-            let Arrival::Notification(n) = &arrival else { continue };
-            let day = flight.days.entry(self.job.day(n.event_time)).or_default();
-            if n.event_time > self.now - ANNOUNCEMENT_TIME {
+        let bucket = self.job.landing.bucket();
+        for info in missed::unknown_to(warehouse, self.job, chunk)? {
+            let day = flight.days.entry(self.job.day(info.last_modified)).or_default();
+            if info.last_modified > self.now - ANNOUNCEMENT_TIME {
                 day.in_flight += 1;
-            } else {
-                day.missed += 1;
-                if flight.missed.len() < MISSED_AT_A_TIME {
-                    flight.missed.push(arrival);
-                }
+                continue;
+            }
+            day.missed += 1;
+            if flight.missed.len() < MISSED_AT_A_TIME {
+                let notification = missed::listed(self.job, bucket, &info, missed::Found::Missed);
+                flight.missed.push(Arrival::Notification(notification));
             }
         }
         Ok(())
@@ -359,11 +359,4 @@ fn parked(batch: &Batch) -> Attention {
         cause: batch.last_error.clone().unwrap_or_default(),
         command: format!("sluicegate jobs replay {}", batch.batch_id),
     }
-}
-
-fn read_manifest(context: &Context, key: &str) -> Outcome<Option<Manifest>> {
-    let Some(mut copy) = read_archive(context, key)? else { return Ok(None) };
-    let what = |failure: Failure| failure.while_doing(key);
-    let reader = ArchiveReader::new(&mut copy.file).map_err(archive_failure).map_err(what)?;
-    Ok(Some(reader.manifest().clone()))
 }

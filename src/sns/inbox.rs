@@ -170,6 +170,7 @@ impl Inbox for SnsInbox {
     }
 
     fn acknowledge(&mut self, receipts: &[String]) -> Outcome<()> {
+        self.health.worked();
         for receipt in receipts {
             if receipt == TALLY_RECEIPT {
                 self.handed_out.counts = None;
@@ -178,7 +179,6 @@ impl Inbox for SnsInbox {
                 let _ = journaled.send(());
             }
         }
-        self.health.worked();
         Ok(())
     }
 

@@ -5,12 +5,15 @@ use sluicegate_state::Timestamp;
 use sluicegate_state::time::to_text;
 
 use crate::failure::{Failure, Outcome};
-use crate::ports::warehouse::{CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow};
+use crate::ports::warehouse::{CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, OpenAttempt};
 
 use super::{failure, parse_time};
 
 /// How long a claim holds without a sign of life.
 const LEASE: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
+
+/// How many of the crawls that earlier attempts ended with a claim knows: more than a catalog reports of a day.
+const ACCOUNTED: u32 = 200;
 
 /// A crawl that has not ended.
 struct OpenCrawl {
@@ -19,14 +22,12 @@ struct OpenCrawl {
     owner: String,
     lease_until: String,
     claimed_at: String,
-    attempts: u32,
-    batches: u64,
 }
 
 fn open_crawl(transaction: &Transaction<'_>, job: &str) -> rusqlite::Result<Option<OpenCrawl>> {
     transaction
         .query_row(
-            "SELECT crawl_id, window_end, owner, lease_until, claimed_at, attempts, batches FROM sluicegate_crawl
+            "SELECT crawl_id, window_end, owner, lease_until, claimed_at FROM sluicegate_crawl
              WHERE job = ?1 AND state IN ('claimed', 'running', 'failed') ORDER BY window_end LIMIT 1",
             [job],
             |row| {
@@ -36,8 +37,6 @@ fn open_crawl(transaction: &Transaction<'_>, job: &str) -> rusqlite::Result<Opti
                     owner: row.get(2)?,
                     lease_until: row.get(3)?,
                     claimed_at: row.get(4)?,
-                    attempts: row.get(5)?,
-                    batches: row.get(6)?,
                 })
             },
         )
@@ -81,13 +80,58 @@ fn take_over(
     if changed == 0 {
         return Ok(None);
     }
-    Ok(Some(CrawlClaim {
-        crawl_id: open.crawl_id.clone(),
-        window_end: parse_time(&open.window_end)?,
-        claimed_at: parse_time(&open.claimed_at)?,
-        attempts: open.attempts,
-        batches: open.batches,
-    }))
+    let (window_end, claimed_at) = (parse_time(&open.window_end)?, parse_time(&open.claimed_at)?);
+    describe(transaction, request.job, &open.crawl_id, window_end, claimed_at).map(Some).map_err(failure)
+}
+
+/// A claim as the ledger has it.
+fn describe(
+    transaction: &Transaction<'_>,
+    job: &str,
+    crawl_id: &str,
+    window_end: Timestamp,
+    claimed_at: Timestamp,
+) -> rusqlite::Result<CrawlClaim> {
+    let (attempts, batches, published): (u32, u64, String) = transaction.query_row(
+        "SELECT attempts, batches, (SELECT max(published_at) FROM sluicegate_batch AS b WHERE b.crawl_id = c.crawl_id)
+         FROM sluicegate_crawl AS c WHERE crawl_id = ?1",
+        [crawl_id],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )?;
+    let failures = transaction.query_row(
+        "SELECT count(*) FROM sluicegate_crawl_attempt WHERE crawl_id = ?1 AND state = 'failed'",
+        [crawl_id],
+        |row| row.get(0),
+    )?;
+    let open_attempt = transaction
+        .query_row(
+            "SELECT attempt, glue_crawl_id FROM sluicegate_crawl_attempt WHERE crawl_id = ?1 AND state = 'running'",
+            [crawl_id],
+            |row| Ok(OpenAttempt { number: row.get(0)?, catalog_id: row.get(1)? }),
+        )
+        .optional()?;
+    let mut accounted = transaction.prepare(
+        "SELECT a.glue_crawl_id FROM sluicegate_crawl_attempt AS a JOIN sluicegate_crawl AS c USING (crawl_id)
+         WHERE c.job = ?1 AND a.glue_crawl_id IS NOT NULL AND a.state IN ('succeeded', 'failed', 'given_up')
+         ORDER BY a.started_at DESC, a.attempt DESC LIMIT ?2",
+    )?;
+    let accounted =
+        accounted.query_map(params![job, ACCOUNTED], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let published_until = parse_time(&published).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, Box::new(error))
+    })?;
+    let crawl_id = crawl_id.to_owned();
+    Ok(CrawlClaim {
+        crawl_id,
+        window_end,
+        claimed_at,
+        published_until,
+        attempts,
+        failures,
+        open_attempt,
+        accounted,
+        batches,
+    })
 }
 
 fn adopt(
@@ -128,8 +172,7 @@ fn adopt(
         params![request.job, window_end, crawl_id],
     )?;
     assert_eq!(adopted as u64, batches, "what was counted is adopted, in one transaction (I8)");
-    let window_end = request.window_end;
-    Ok(Some(CrawlClaim { crawl_id, window_end, claimed_at: now, attempts: 0, batches }))
+    describe(transaction, request.job, &crawl_id, request.window_end, now).map(Some)
 }
 
 fn lost(crawl_id: &str) -> Failure {
@@ -159,6 +202,36 @@ pub(super) fn renew(connection: &Connection, crawl_id: &str, owner: &str, now: T
         )
         .map_err(failure)?;
     if changed == 0 { Err(lost(crawl_id)) } else { Ok(()) }
+}
+
+pub(super) fn seen(
+    connection: &Connection,
+    crawl_id: &str,
+    owner: &str,
+    attempt: u32,
+    catalog_id: &str,
+) -> Outcome<()> {
+    let changed = connection
+        .execute(
+            "UPDATE sluicegate_crawl_attempt SET glue_crawl_id = ?4
+             WHERE crawl_id = ?1 AND attempt = ?2 AND state = 'running'
+               AND EXISTS (SELECT 1 FROM sluicegate_crawl WHERE crawl_id = ?1 AND owner = ?3 AND state = 'running')",
+            params![crawl_id, attempt, owner, catalog_id],
+        )
+        .map_err(failure)?;
+    if changed == 0 { Err(lost(crawl_id)) } else { Ok(()) }
+}
+
+/// The keys of the CSV objects that a crawl has adopted.
+pub(super) fn objects(connection: &Connection, crawl_id: &str) -> Outcome<Vec<String>> {
+    let read = || {
+        let mut statement = connection.prepare(
+            "SELECT t.csv_key FROM sluicegate_batch AS b JOIN sluicegate_batch_table AS t USING (batch_id)
+             WHERE b.crawl_id = ?1 AND t.csv_key IS NOT NULL ORDER BY t.csv_key",
+        )?;
+        statement.query_map([crawl_id], |row| row.get(0))?.collect::<Result<_, _>>()
+    };
+    read().map_err(failure)
 }
 
 fn begin_attempt(
@@ -218,7 +291,8 @@ pub(super) fn finish(
     }
     transaction
         .execute(
-            "UPDATE sluicegate_crawl_attempt SET state = ?3, finished_at = ?4, message = ?5, glue_crawl_id = ?6
+            "UPDATE sluicegate_crawl_attempt SET state = ?3, finished_at = ?4, message = ?5,
+                    glue_crawl_id = coalesce(?6, glue_crawl_id)
              WHERE crawl_id = ?1 AND attempt = ?2",
             params![crawl_id, attempt, state, at, message, catalog_id],
         )

@@ -1,7 +1,9 @@
 //! The target tables: made from the job, or compared with it. Nothing is ever changed destructively.
 
 use rusqlite::Connection;
+use sluicegate_state::seam::Seam;
 
+use crate::effects;
 use crate::failure::{Failure, Outcome};
 use crate::schema::{BOOKKEEPING_COLUMNS, ColumnType, Schema, Table};
 
@@ -97,14 +99,15 @@ fn differences(table: &Table, found: &[Described]) -> Vec<String> {
 }
 
 /// Creates the tables of `schema`, or names every difference.
-pub(super) fn prepare(connection: &mut Connection, schema: &Schema) -> Outcome<()> {
+pub(super) fn prepare(connection: &mut Connection, schema: &Schema, seam: &Seam) -> Outcome<()> {
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failure)?;
-    let mut found_differences = Vec::new();
+    let (mut made, mut found_differences) = (false, Vec::new());
     for table in &schema.tables {
         let found = existing(&transaction, &table.name).map_err(failure)?;
         if found.is_empty() {
             transaction.execute_batch(&create_statement(table)).map_err(failure)?;
+            made = true;
         } else {
             let list = differences(table, &found);
             found_differences
@@ -117,5 +120,8 @@ pub(super) fn prepare(connection: &mut Connection, schema: &Schema) -> Outcome<(
             found_differences.join("; ")
         )));
     }
-    transaction.commit().map_err(failure)
+    if !made {
+        return Ok(());
+    }
+    seam.perform(effects::TARGET_CREATE, || transaction.commit().map_err(failure))
 }

@@ -52,7 +52,8 @@ fn values_have_the_types_of_their_columns(engine: &mut dyn QueryEngine, curated:
 
 fn the_raw_table_has_text_and_its_partition(engine: &mut dyn QueryEngine, curated: &Path) {
     publish(curated, "bills", TUESDAY, &[["a", "7", "", "", "1.50"]]);
-    let sql = "SELECT number, dated, total, batch_id, dt FROM bills_csv";
+    // What stands in for Athena reads an empty field as NULL; Athena itself as the empty text (its page about OpenCSVSerDe).
+    let sql = "SELECT number, coalesce(dated, ''), total, batch_id, dt FROM bills_csv";
     assert_eq!(rows(engine, sql), [["7", "", "1.50", TUESDAY, "2024-05-07"].map(text)]);
 }
 
@@ -117,8 +118,7 @@ fn sums_are_exact(engine: &mut dyn QueryEngine, curated: &Path) {
         .collect();
     publish(curated, "bills", MONDAY, &bills);
     let sum = rows(engine, "SELECT sum(total) FROM bills").remove(0).remove(0);
-    // Engines differ in the zeros at the end of a computed decimal.
-    assert!(["155", "155.0", "155.00"].map(decimal).contains(&sum), "{sum:?}");
+    assert_eq!(sum, decimal("155.00"), "a sum has the places of what is summed");
     assert_eq!(
         rows(engine, "SELECT count(*) FROM bills GROUP BY customer HAVING sum(total) = 155"),
         [[Value::Integer(1000)]]

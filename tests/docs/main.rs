@@ -3,6 +3,7 @@
 mod architecture;
 mod finance;
 mod links;
+mod querying;
 mod readme;
 mod reconciliation;
 mod rules;

@@ -112,11 +112,11 @@ fn an_endpoint_for_sns_that_was_not_built_in_is_refused() {
 
 #[cfg(feature = "aws")]
 #[test]
-fn a_query_over_a_curated_bucket_is_refused() {
+fn a_query_over_a_curated_bucket_without_athena_is_refused() {
     let project = Project::new().with("SLUICEGATE_CURATED", "s3://bucket/curated");
     let ended = project.run(&["query", "SELECT 1"]).exits(2);
     assert!(ended.stdout.is_empty(), "{ended:#?}");
-    ended.tells("s3://bucket/curated: this version of Sluicegate asks no Athena yet");
+    ended.tells("s3://bucket/curated: a bucket is queried through Athena: set SLUICEGATE_WORKGROUP");
     assert!(!project.path("var/state.db").exists());
 }
 
@@ -171,13 +171,32 @@ fn a_password_is_never_shown() {
     }
 }
 
+#[cfg(feature = "aws")]
 #[test]
-fn a_crawler_is_left_alone_with_a_warning() {
+fn a_crawler_without_its_database_is_refused() {
     let project = Project::new().with("SLUICEGATE_CRAWLER", "some-crawler");
-    project.land_settled("1.txt", &some_invoice(1));
-    let ended = project.run(&["drain", "--output", "json"]).exits(0);
-    let ended = ended.tells("starts no Glue crawler yet, so some-crawler is left alone");
-    assert_eq!(ended.json()["documents"]["loaded"], 1);
+    refused(&project, &["the Glue crawler some-crawler: its database is not known: set SLUICEGATE_DATABASE"]);
+}
+
+#[cfg(not(feature = "aws"))]
+#[test]
+fn a_crawler_is_refused_where_aws_was_not_built_in() {
+    let project =
+        Project::new().with("SLUICEGATE_CRAWLER", "some-crawler").with("SLUICEGATE_DATABASE", "sales");
+    refused(&project, &["the Glue crawler some-crawler: this program was built without AWS"]);
+}
+
+#[test]
+fn two_jobs_that_share_a_crawler_are_refused() {
+    let project =
+        Project::new().with("SLUICEGATE_CRAWLER", "some-crawler").with("SLUICEGATE_DATABASE", "sales");
+    let second = std::fs::read_to_string(project.path("jobs/invoices.toml")).unwrap();
+    let second = second
+        .replace("name = \"invoices\"", "name = \"others\"")
+        .replace("table = \"invoices\"", "table = \"others\"")
+        .replace("table = \"invoice_items\"", "table = \"other_items\"");
+    std::fs::write(project.path("jobs/others.toml"), second).unwrap();
+    refused(&project, &["jobs/others.toml", "share the crawler `some-crawler`; give each job its own"]);
 }
 
 #[test]

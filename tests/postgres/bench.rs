@@ -175,6 +175,14 @@ impl Warehouse for Timed {
         self.at().crawl_attempt(crawl_id, owner)
     }
 
+    fn crawl_objects(&mut self, crawl_id: &str) -> Outcome<Vec<String>> {
+        self.at().crawl_objects(crawl_id)
+    }
+
+    fn crawl_seen(&mut self, crawl_id: &str, owner: &str, attempt: u32, catalog_id: &str) -> Outcome<()> {
+        self.at().crawl_seen(crawl_id, owner, attempt, catalog_id)
+    }
+
     fn renew_crawl(&mut self, crawl_id: &str, owner: &str) -> Outcome<()> {
         self.at().renew_crawl(crawl_id, owner)
     }

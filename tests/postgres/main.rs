@@ -2,6 +2,7 @@
 //! port, and what only a server can do (locks, lost answers, TLS, large documents).
 
 mod bench;
+mod failover;
 mod loads;
 #[path = "../conformance/manual_clock.rs"]
 mod manual_clock;

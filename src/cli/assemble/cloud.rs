@@ -2,13 +2,13 @@
 
 #[cfg(feature = "aws")]
 pub(super) use with_aws::{
-    landing, own_store, queue_inbox, sns_inbox, supports, supports_queue, supports_sns, supports_topic,
-    topic_alarm,
+    athena, crawler, definitions, landing, own_store, queue_inbox, sns_inbox, supports, supports_crawler,
+    supports_queue, supports_sns, supports_topic, topic_alarm,
 };
 #[cfg(not(feature = "aws"))]
 pub(super) use without_aws::{
-    landing, own_store, queue_inbox, sns_inbox, supports, supports_queue, supports_sns, supports_topic,
-    topic_alarm,
+    athena, crawler, definitions, landing, own_store, queue_inbox, sns_inbox, supports, supports_crawler,
+    supports_queue, supports_sns, supports_topic, topic_alarm,
 };
 
 #[cfg(feature = "aws")]
@@ -16,14 +16,20 @@ mod with_aws {
     use std::collections::BTreeMap;
     use std::sync::{Arc, OnceLock};
 
-    use crate::aws::{AwsClients, Mode, S3Store, SnsAlarm, SqsInbox, SqsOptions};
+    use crate::aws::{
+        AthenaOptions, AthenaQueryEngine, AwsClients, GlueCatalog, GlueDefinitions, Mode, S3Store, SnsAlarm,
+        SqsInbox, SqsOptions, StatementPlace,
+    };
     use crate::cli::exit::Stop;
-    use crate::config::{Location, TopicArn};
+    use crate::config::{Config, Location, TopicArn};
     use crate::job::Job;
     use crate::pipeline::context::Context;
     use crate::ports::alarm::Alarm;
+    use crate::ports::catalog::Catalog;
+    use crate::ports::definitions::Definitions;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
+    use crate::ports::query_engine::{Interrupt, QueryEngine};
     use crate::sns::{Route, SnsInbox, SnsParts};
 
     /// The clients are made when something first needs them: credentials and regions are looked up only then.
@@ -42,6 +48,15 @@ mod with_aws {
 
     pub(in crate::cli::assemble) fn supports_queue(_queue: &str) -> Result<(), Stop> {
         Ok(())
+    }
+
+    pub(in crate::cli::assemble) fn supports_crawler(_crawler: &str) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    /// The Glue crawler of a job.
+    pub(in crate::cli::assemble) fn crawler(crawler: &str, database: &str) -> Result<Box<dyn Catalog>, Stop> {
+        Ok(Box::new(GlueCatalog::new(clients()?, crawler, database)))
     }
 
     pub(in crate::cli::assemble) fn supports_topic(_topic: &str) -> Result<(), Stop> {
@@ -105,6 +120,30 @@ mod with_aws {
             jobs.iter().find(|job| job.matches(bucket, key)).map(|job| job.name.clone())
         })
     }
+
+    /// The Glue Data Catalog; views are made in Athena.
+    pub(in crate::cli::assemble) fn definitions(config: &Config) -> Result<Box<dyn Definitions>, Stop> {
+        let place = StatementPlace {
+            workgroup: config.settings.athena_workgroup.clone(),
+            output: config.settings.athena_output.clone(),
+        };
+        Ok(Box::new(GlueDefinitions::new(clients()?, place)))
+    }
+
+    /// Athena over the Glue tables of all jobs.
+    pub(in crate::cli::assemble) fn athena(
+        config: &Config,
+        interrupt: &Interrupt,
+    ) -> Result<Box<dyn QueryEngine>, Stop> {
+        let settings = &config.settings;
+        let options = AthenaOptions {
+            workgroup: settings.athena_workgroup.clone(),
+            database: settings.catalog_database.clone(),
+            output: settings.athena_output.clone(),
+        };
+        let schemas = config.jobs.iter().map(|job| job.definition.schema().clone()).collect();
+        Ok(Box::new(AthenaQueryEngine::new(clients()?, options, schemas, interrupt.clone())))
+    }
 }
 
 #[cfg(not(feature = "aws"))]
@@ -113,12 +152,15 @@ mod without_aws {
     use std::sync::Arc;
 
     use crate::cli::exit::Stop;
-    use crate::config::Location;
+    use crate::config::{Config, Location};
     use crate::job::Job;
     use crate::pipeline::context::Context;
     use crate::ports::alarm::Alarm;
+    use crate::ports::catalog::Catalog;
+    use crate::ports::definitions::Definitions;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
+    use crate::ports::query_engine::{Interrupt, QueryEngine};
 
     fn not_built_in(what: impl std::fmt::Display) -> Stop {
         Stop::usage(format!("{what}: this program was built without AWS; build it with the default features"))
@@ -133,6 +175,17 @@ mod without_aws {
 
     pub(in crate::cli::assemble) fn supports_queue(queue: &str) -> Result<(), Stop> {
         Err(not_built_in(format!("the queue {queue}")))
+    }
+
+    pub(in crate::cli::assemble) fn supports_crawler(crawler: &str) -> Result<(), Stop> {
+        Err(not_built_in(format!("the Glue crawler {crawler}")))
+    }
+
+    pub(in crate::cli::assemble) fn crawler(
+        crawler: &str,
+        _database: &str,
+    ) -> Result<Box<dyn Catalog>, Stop> {
+        Err(not_built_in(format!("the Glue crawler {crawler}")))
     }
 
     pub(in crate::cli::assemble) fn supports_topic(topic: &str) -> Result<(), Stop> {
@@ -169,5 +222,17 @@ mod without_aws {
         _watch: bool,
     ) -> Result<Box<dyn Inbox>, Stop> {
         Err(not_built_in(format!("the queue {queue}")))
+    }
+
+    pub(in crate::cli::assemble) fn definitions(config: &Config) -> Result<Box<dyn Definitions>, Stop> {
+        let database = config.settings.catalog_database.as_deref().unwrap_or_default();
+        Err(not_built_in(format!("the Glue database {database}")))
+    }
+
+    pub(in crate::cli::assemble) fn athena(
+        config: &Config,
+        _interrupt: &Interrupt,
+    ) -> Result<Box<dyn QueryEngine>, Stop> {
+        Err(not_built_in(&config.settings.curated))
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use sluicegate_state::BatchState;
 use sluicegate_state::seam::Seam;
 
 use crate::config::{Config, Location, WarehouseLocation};
@@ -20,13 +21,15 @@ use crate::pipeline::tally::Tally;
 use crate::ports::alarm::Alarm;
 use crate::ports::catalog::Catalog;
 use crate::ports::clock::Clock;
+use crate::ports::definitions::Definitions;
 use crate::ports::inbox::Inbox;
 use crate::ports::object_store::ObjectStore;
-use crate::ports::query_engine::QueryEngine;
+use crate::ports::query_engine::{Interrupt, QueryEngine};
 use crate::ports::warehouse::Warehouse;
 
 use super::exit::Stop;
 use super::session::host;
+use super::stored::existing_store;
 
 /// How a command that only reads makes itself known to the warehouse.
 const READER: &str = "reader";
@@ -36,13 +39,14 @@ fn not_here(what: impl std::fmt::Display, hint: &str) -> Stop {
     Stop::usage(format!("{what}: {hint}"))
 }
 
-const NO_ATHENA: &str =
-    "this version of Sluicegate asks no Athena yet; the embedded engine reads a curated folder";
+const NO_ATHENA: &str = "a bucket is queried through Athena: set SLUICEGATE_WORKGROUP to a workgroup and \
+                         SLUICEGATE_DATABASE to the Glue database of the tables";
 
 /// Refuses what the configuration asks for and this program cannot do, before anything is touched.
 pub(super) fn refuse_unsupported(config: &Config) -> Result<(), Stop> {
     for job in &config.jobs {
         cloud::supports(&job.landing)?;
+        refuse_crawler(config, job)?;
     }
     cloud::supports(&config.settings.archive)?;
     cloud::supports(&config.settings.curated)?;
@@ -61,15 +65,35 @@ pub(super) fn refuse_unsupported(config: &Config) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Says what of the configuration has no effect in this version.
-pub(super) fn warn_of_what_has_no_effect(config: &Config) {
-    for job in &config.jobs {
-        if let Some(crawler) = &job.crawler {
-            tracing::warn!(
-                "job {}: this version starts no Glue crawler yet, so {crawler} is left alone",
-                job.name
-            );
-        }
+/// Refuses a crawler that cannot be used: this program was built without AWS, or the crawler's database is not known.
+fn refuse_crawler(config: &Config, job: &Job) -> Result<(), Stop> {
+    let Some(crawler) = &job.crawler else { return Ok(()) };
+    cloud::supports_crawler(crawler)?;
+    database_of(config, crawler).map(drop)
+}
+
+/// The database of a job's crawler.
+fn database_of<'a>(config: &'a Config, crawler: &str) -> Result<&'a str, Stop> {
+    config.settings.catalog_database.as_deref().ok_or_else(|| {
+        not_here(
+            format!("the Glue crawler {crawler}"),
+            "its database is not known: set SLUICEGATE_DATABASE, or `database` under [catalog] in sluicegate.toml",
+        )
+    })
+}
+
+/// Names the jobs whose batches will await a crawl, because nobody crawls a bucket for them.
+pub(super) fn warn_of_missing_crawlers(config: &Config) {
+    if folder(&config.settings.curated).is_some() {
+        return;
+    }
+    for job in config.jobs.iter().filter(|job| job.crawler.is_none()) {
+        tracing::warn!(
+            "job {}: {} is a bucket and the job has no crawler, so its batches stay published and await a crawl: set \
+             SLUICEGATE_CRAWLER and SLUICEGATE_DATABASE",
+            job.name,
+            config.settings.curated
+        );
     }
 }
 
@@ -115,7 +139,7 @@ pub(super) fn context(config: &Config, surroundings: Surroundings) -> Result<Con
         host: host(),
         landings,
         scanned_jobs: scanned.map(|job| job.name.clone()).collect(),
-        archive: own_store(&config.settings.archive)?,
+        archive: archive_store(&config.settings.archive)?,
         curated: own_store(&config.settings.curated)?,
         state: config.settings.state.clone(),
         spool,
@@ -140,12 +164,25 @@ fn own_store(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
     }
 }
 
+/// An archive folder that was there once is never made again by itself, see [`prepare_folders`].
+fn archive_store(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
+    match folder(location) {
+        Some(path) => Ok(Arc::new(FolderStore::kept(path))),
+        None => cloud::own_store(location),
+    }
+}
+
 /// Makes the folders that are ours and removes what killed processes left half-written there; only the drainer of a state
-/// folder does so.
-pub(super) fn prepare_folders(config: &Config) -> Result<(), Stop> {
+/// folder does so. An archive folder that is gone although the state knows of archived batches is not made: it is more
+/// likely not mounted. Answers what is to be done then.
+pub(super) fn prepare_folders(config: &Config) -> Result<Option<String>, Stop> {
+    let missing = missing_archive(config)?;
     for location in [&config.settings.archive, &config.settings.curated] {
         // A place that cannot be used now holds up the stage that needs it, and no other.
         let Some(path) = folder(location) else { continue };
+        if missing.is_some() && *location == config.settings.archive {
+            continue;
+        }
         let made = std::fs::create_dir_all(&path).map_err(|error| {
             Failure::transient(format!("cannot make the folder {}: {error}", path.display()))
         });
@@ -153,7 +190,25 @@ pub(super) fn prepare_folders(config: &Config) -> Result<(), Stop> {
             tracing::warn!("{failure}");
         }
     }
-    Ok(())
+    Ok(missing)
+}
+
+/// Says that the archive folder is gone, where something was archived in it.
+fn missing_archive(config: &Config) -> Result<Option<String>, Stop> {
+    let Some(path) = folder(&config.settings.archive).filter(|path| !path.exists()) else { return Ok(None) };
+    let Some(store) = existing_store(config)? else { return Ok(None) };
+    let mut batches = 0;
+    for job in &config.jobs {
+        let counts = store.batch_counts(&job.name)?;
+        let in_archive = [BatchState::Archived, BatchState::Loaded, BatchState::Published];
+        batches += in_archive.iter().filter_map(|state| counts.get(state)).sum::<u64>();
+    }
+    let path = path.display();
+    let missing = format!(
+        "the archive folder {path} is not there, and {batches} batches are in it: mount it, or, if it is lost for good: \
+         mkdir -p {path}"
+    );
+    Ok((batches > 0).then_some(missing))
 }
 
 /// Opens the warehouse for reading by a person, unless nothing was ever loaded.
@@ -210,14 +265,32 @@ pub(super) fn inboxes(config: &Config, context: &Context, intake: Intake) -> Res
     Ok(Inboxes { inboxes, missing })
 }
 
-/// The crawler of each job that has one here: the embedded catalog of a curated folder.
-pub(super) fn catalogs(config: &Config, clock: &Arc<dyn Clock>) -> BTreeMap<String, Box<dyn Catalog>> {
-    let Some(curated) = folder(&config.settings.curated) else { return BTreeMap::new() };
-    let catalog = |job: &Job| {
-        let tables = job.definition.schema().tables.iter().map(|table| table.name.clone()).collect();
-        Box::new(EmbeddedCatalog::new(&curated, tables, clock.clone())) as Box<dyn Catalog>
-    };
-    config.jobs.iter().map(|job| (job.name.clone(), catalog(job))).collect()
+/// The crawler of each job that has one: a Glue crawler, or the embedded catalog of a curated folder.
+pub(super) fn catalogs(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> Result<BTreeMap<String, Box<dyn Catalog>>, Stop> {
+    let mut catalogs = BTreeMap::new();
+    for job in &config.jobs {
+        if let Some(catalog) = catalog(config, job, clock)? {
+            catalogs.insert(job.name.clone(), catalog);
+        }
+    }
+    Ok(catalogs)
+}
+
+fn catalog(config: &Config, job: &Job, clock: &Arc<dyn Clock>) -> Result<Option<Box<dyn Catalog>>, Stop> {
+    if let Some(crawler) = &job.crawler {
+        return cloud::crawler(crawler, database_of(config, crawler)?).map(Some);
+    }
+    let Some(curated) = folder(&config.settings.curated) else { return Ok(None) };
+    let tables = job.definition.schema().tables.iter().map(|table| table.name.clone()).collect();
+    Ok(Some(Box::new(EmbeddedCatalog::new(&curated, tables, clock.clone()))))
+}
+
+/// The definitions of the Glue Data Catalog.
+pub(super) fn definitions(config: &Config) -> Result<Box<dyn Definitions>, Stop> {
+    cloud::definitions(config)
 }
 
 /// Everybody who is told of what cannot wait.
@@ -241,10 +314,30 @@ pub(super) fn horizon(config: &Config) -> chrono::TimeDelta {
     chrono::TimeDelta::hours(i64::from(config.settings.alert.hours_before))
 }
 
-/// The query engine over all jobs.
-pub(super) fn query_engine(config: &Config) -> Result<Box<dyn QueryEngine>, Stop> {
-    let curated = &config.settings.curated;
-    let curated = folder(curated).ok_or_else(|| not_here(curated, NO_ATHENA))?;
+/// Which engine answers queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Engine {
+    /// Over a curated folder, since Athena reads none.
+    Embedded,
+    /// Over a curated bucket.
+    Athena,
+}
+
+/// The engine that the configuration asks for.
+pub(super) fn engine(config: &Config) -> Result<Engine, Stop> {
+    let settings = &config.settings;
+    let has_athena = settings.athena_workgroup.is_some() || settings.catalog_database.is_some();
+    match folder(&settings.curated) {
+        Some(_) => Ok(Engine::Embedded),
+        None if has_athena => Ok(Engine::Athena),
+        None => Err(not_here(&settings.curated, NO_ATHENA)),
+    }
+}
+
+/// The query engine over all jobs. Athena's stops its statement when `interrupt` is raised.
+pub(super) fn query_engine(config: &Config, interrupt: &Interrupt) -> Result<Box<dyn QueryEngine>, Stop> {
+    engine(config)?;
+    let Some(curated) = folder(&config.settings.curated) else { return cloud::athena(config, interrupt) };
     let temporary = config.settings.state.join("spool");
     std::fs::create_dir_all(&temporary).map_err(|error| {
         Failure::transient(format!("cannot make the folder {}: {error}", temporary.display()))

@@ -16,7 +16,7 @@ use crate::pipeline::context::Context;
 use crate::pipeline::ledger::check_identity;
 use crate::ports::catalog::Catalog;
 use crate::ports::clock::{Clock, SystemClock};
-use crate::ports::query_engine::QueryEngine;
+use crate::ports::query_engine::{Interrupt, QueryEngine};
 use crate::ports::warehouse::Warehouse;
 use crate::reconcile::mend::{self, Mended, Person};
 use crate::reconcile::model::{DayReport, Report};
@@ -79,12 +79,8 @@ fn work(
     for job in context.jobs.values() {
         warehouse.prepare(job.definition.schema())?;
     }
-    let mut asked = Asked {
-        warehouse,
-        catalogs: assemble::catalogs(config, clock),
-        engine: assemble::query_engine(config).ok(),
-        context,
-    };
+    let mut asked =
+        Asked { warehouse, catalogs: assemble::catalogs(config, clock)?, engine: engine(config)?, context };
     let mut looked = asked.look(session.store(), options, clock.as_ref())?;
     let mended = asked.mend(session.store(), options, &looked)?;
     let refused = mended.as_ref().map_or(0, |mended| mended.refused.len());
@@ -102,6 +98,14 @@ fn work(
         Format::Table => print(&text::text(&looked.report, &files))?,
     }
     Ok(if looked.report.balanced && refused == 0 { Exit::Fine } else { Exit::NeedsPerson })
+}
+
+/// The query engine, where the configuration has one.
+fn engine(config: &Config) -> Result<Option<Box<dyn QueryEngine>>, Stop> {
+    match assemble::engine(config) {
+        Ok(_) => assemble::query_engine(config, &Interrupt::default()).map(Some),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Before the first load there is nothing to prove.

@@ -10,6 +10,8 @@ use super::functions::{CAST_DECIMAL, CAST_INTEGER};
 use crate::curated::{CuratedError, Published, io_failure, published_objects, read_rows};
 use crate::embedded::sqlite_failure;
 use crate::failure::{Failure, Outcome};
+use crate::query_text;
+use crate::query_text::mentions;
 use crate::schema::{BOOKKEEPING_COLUMNS, Column, ColumnType, Schema, Table};
 
 /// What a statement needs of one table.
@@ -22,12 +24,16 @@ pub(super) struct Needed<'a> {
     typed: bool,
 }
 
-/// The tables of a statement, parents before children. A name that stands in a text or a comment is taken for a table's,
-/// which costs time and nothing else.
+impl<'a> Needed<'a> {
+    pub(super) fn table(&self) -> &'a Table {
+        self.table
+    }
+}
+
+/// The tables of a statement, parents before children. A column of a table's name is taken for the table, which costs time
+/// and nothing else.
 pub(super) fn needed<'a>(schemas: &'a [Schema], sql: &str) -> Vec<Needed<'a>> {
-    let lower = sql.to_ascii_lowercase();
-    let word = |character: char| !character.is_alphanumeric() && character != '_';
-    let names = |name: &str| lower.split(word).any(|found| found == name);
+    let names = |name: &str| mentions(sql, name);
     let mut needed = Vec::new();
     for schema in schemas {
         let parent = schema.parent();
@@ -45,7 +51,7 @@ pub(super) fn needed<'a>(schemas: &'a [Schema], sql: &str) -> Vec<Needed<'a>> {
 
 /// The name of the table of a CSV object's own columns.
 pub(super) fn raw_name(table: &Table) -> String {
-    format!("{}_csv", table.name)
+    query_text::raw_name(&table.name)
 }
 
 /// Makes the tables, still empty, so that a statement can be checked before anything is read.

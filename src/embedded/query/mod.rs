@@ -1,11 +1,13 @@
 //! The embedded query engine: SQL over the CSV objects themselves, so that what is queried is what was published.
 //!
 //! Each statement gets a private database on disk with just the tables that it names, filled from every published object and
-//! gone afterwards. Decimals are exact in columns and in `sum`; expressions have 15 significant digits (see [`exact`]).
+//! gone afterwards. Decimals are exact in columns and in `sum`; expressions have 15 significant digits (see [`exact`]), and the
+//! places of the columns that they name (see [`scale`]).
 
 mod exact;
 mod functions;
 mod load;
+mod scale;
 
 #[cfg(test)]
 mod tests;
@@ -20,13 +22,13 @@ use rusqlite::{Connection, Error, ErrorCode, Row, Statement};
 
 use self::exact::{Exact, Precision, plain_real};
 use self::load::{Needed, declared_scale, raw_name};
+use self::scale::computed_scales;
 use super::sqlite_failure;
 use crate::curated::io_failure;
 use crate::failure::{Failure, Outcome};
 use crate::ports::query_engine::{Answer, QueryEngine, Value};
+use crate::query_text::ONLY_READING;
 use crate::schema::Schema;
-
-const ONLY_READING: &str = "the query must be one statement that only reads, SELECT, WITH or VALUES";
 
 /// Runs SQL over the CSV objects of a curated folder.
 pub struct EmbeddedQueryEngine {
@@ -126,7 +128,10 @@ impl QueryEngine for EmbeddedQueryEngine {
         // A slip of the pen is told before gigabytes are read.
         self.guarded(&mut connection, sql, |_| Ok(()))?;
         load::load(&mut connection, &self.curated, &needed)?;
-        self.guarded(&mut connection, sql, answer)
+        self.guarded(&mut connection, sql, |statement| {
+            let scales = computed_scales(&needed, sql, statement.column_count());
+            answer(statement, &scales)
+        })
     }
 }
 
@@ -141,19 +146,20 @@ fn only_reading(context: AuthContext<'_>) -> Authorization {
     }
 }
 
-fn answer(statement: &mut Statement<'_>) -> rusqlite::Result<Answer> {
+/// `computed`: the places of each column where it is none of a table.
+fn answer(statement: &mut Statement<'_>, computed: &[Option<u32>]) -> rusqlite::Result<Answer> {
     let columns: Vec<_> = statement.column_names().map(str::to_owned).collect();
-    let scales: Vec<_> =
-        statement.columns().map(|column| column.decl_type().and_then(declared_scale)).collect();
+    let declared = statement.columns().map(|column| column.decl_type().and_then(declared_scale));
+    let scales: Vec<_> = declared.zip(computed).map(|(declared, computed)| declared.or(*computed)).collect();
     let rows = statement.query_map([], |row| values(row, &scales))?.collect::<Result<_, _>>()?;
-    Ok(Answer { columns, rows })
+    Ok(Answer { columns, rows, scan: None })
 }
 
 fn values(row: &Row<'_>, scales: &[Option<u32>]) -> rusqlite::Result<Vec<Value>> {
     scales.iter().enumerate().map(|(index, &scale)| Ok(value(row.get_ref(index)?, scale))).collect()
 }
 
-/// One value of the answer; a decimal column's own value has the column's scale.
+/// One value of the answer; a decimal has as many places as its column, or more where it needs them.
 fn value(value: ValueRef<'_>, scale: Option<u32>) -> Value {
     match value {
         ValueRef::Null => Value::Null,

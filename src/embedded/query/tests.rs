@@ -157,13 +157,45 @@ fn sums_are_exact() {
     let rows: Vec<Vec<&str>> = rows.iter().map(|row| row.iter().map(String::as_str).collect()).collect();
     let rows: Vec<(&[&str], &str)> = rows.iter().map(|row| (row.as_slice(), "s")).collect();
     house.publish("orders", FIRST, &rows);
-    assert_eq!(house.rows("SELECT sum(amount), avg(amount), total(amount) FROM orders"), ["d300|d0.15|d300"]);
+    assert_eq!(
+        house.rows("SELECT sum(amount), avg(amount), total(amount) FROM orders"),
+        ["d300.00|d0.15|d300.00"]
+    );
     assert_eq!(house.rows("SELECT sum(amount) = 300, sum(amount) > 299.99 FROM orders"), ["1|1"]);
-    assert_eq!(house.rows("SELECT sum(amount), sum(number) FROM orders_csv"), ["d300|d1999000"]);
-    assert_eq!(house.rows("SELECT sum(number), sum(DISTINCT amount) FROM orders"), ["1999000|d0.3"]);
+    assert_eq!(house.rows("SELECT sum(amount), sum(number) FROM orders_csv"), ["d300.00|d1999000"]);
+    assert_eq!(house.rows("SELECT sum(number), sum(DISTINCT amount) FROM orders"), ["1999000|d0.30"]);
     assert_eq!(
         house.rows("SELECT sum(amount) OVER (ORDER BY number ROWS 2 PRECEDING) FROM orders LIMIT 4"),
-        ["d0.1", "d0.3", "d0.4", "d0.5"]
+        ["d0.10", "d0.30", "d0.40", "d0.50"]
+    );
+}
+
+#[test]
+fn a_computed_decimal_has_the_places_of_the_columns_that_it_names() {
+    let mut house = house();
+    house.order(FIRST, "a", "1", "5000.00");
+    house.order(SECOND, "a", "2", "430.00");
+    let item: [&str; 5] = ["a", "1", "1", "text", "2.50"];
+    house.publish("lines", FIRST, &[(&item, FIRST)]);
+    for (sql, expected) in [
+        ("SELECT sum(amount) FROM orders", "d5430.00"),
+        ("SELECT ALL shop, max(o.amount) AS most, count(*) FROM orders o GROUP BY shop", "'a'|d5000.00|2"),
+        ("SELECT coalesce(sum(amount), 0) - 30 AS left, avg(amount) FROM orders", "d5400.00|d2715.00"),
+        ("SELECT amount * 1.125 FROM orders ORDER BY 1 LIMIT 1", "d483.75"),
+        ("SELECT amount / 3 FROM orders ORDER BY 1 LIMIT 1", "d143.333333333333"),
+        // Through a subquery, under another name, and through a star.
+        ("WITH m AS (SELECT sum(amount) AS spent FROM orders) SELECT spent FROM m", "d5430.00"),
+        ("SELECT * FROM (SELECT sum(amount) FROM orders), (SELECT sum(price) FROM lines)", "d5430.00|d2.50"),
+        ("SELECT sum(x) FROM (SELECT o.*, amount AS x FROM orders o)", "d5430.00"),
+        // No money: as it is.
+        ("SELECT count(*) / 2.5 AS amount, 1.5 FROM orders WHERE amount > 1", "d0.8|d1.5"),
+        ("SELECT sum(number) * 1.5 FROM orders", "d4.5"),
+    ] {
+        assert_eq!(house.rows(sql), [expected], "{sql}");
+    }
+    assert_eq!(
+        house.rows("SELECT sum(amount) FROM orders UNION SELECT 1.5 ORDER BY 1 DESC"),
+        ["d5430.00", "d1.50"]
     );
 }
 
@@ -196,7 +228,7 @@ fn comparisons_and_arithmetic_are_numeric() {
     );
     assert_eq!(
         house.rows("SELECT x.amount FROM (SELECT amount FROM orders UNION ALL SELECT 3.14159) x LIMIT 3"),
-        ["d9.5", "d10.25", "d3.14159"]
+        ["d9.50", "d10.25", "d3.14159"]
     );
     assert_eq!(
         house.rows("WITH o AS (SELECT * FROM orders) SELECT a.amount, b.amount FROM o a JOIN (SELECT amount, number FROM o ORDER BY 1 LIMIT 1) b USING (number)"),

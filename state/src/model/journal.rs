@@ -95,6 +95,9 @@ text_enum! {
     }
 }
 
+/// The event name of a notification that nobody sent: its document was found by a listing of the landing in its turn.
+pub const MISSED_EVENT: &str = "List:Missed";
+
 /// What journaling did with the arrivals.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct JournalReceipt {

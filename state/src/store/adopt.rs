@@ -87,7 +87,7 @@ fn notification_id(tx: &Transaction<'_>, n: &Notification, now: Timestamp) -> Re
         return Ok(id);
     }
     record(tx, n, now)?;
-    tx.prepare_cached(ADD_TOTALS)?.execute(params![n.job, 1, 0])?;
+    tx.prepare_cached(ADD_TOTALS)?.execute(params![n.job, 1, 0, 0])?;
     Ok(tx.last_insert_rowid())
 }
 

@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 use super::Store;
 use super::rows::{count, integer, optional_count, optional_time, stored, time};
 use crate::model::{
-    Arrival, Counter, JournalEntry, JournalReceipt, JournalTotals, Notification, Unreadable, present_version,
+    Arrival, Counter, JournalEntry, JournalReceipt, JournalTotals, MISSED_EVENT, Notification, Unreadable,
+    present_version,
 };
 use crate::time::Stored;
 use crate::{StateError, Timestamp, effects};
@@ -38,9 +39,10 @@ const REFUSE: &str = "
     ON CONFLICT (source, reason) DO UPDATE SET count = count + excluded.count, last_at = excluded.last_at";
 
 pub(super) const ADD_TOTALS: &str = "
-    INSERT INTO journal_total (job, received, redeliveries) VALUES (?1, ?2, ?3)
+    INSERT INTO journal_total (job, received, redeliveries, missed) VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (job) DO UPDATE
-    SET received = received + excluded.received, redeliveries = redeliveries + excluded.redeliveries";
+    SET received = received + excluded.received, redeliveries = redeliveries + excluded.redeliveries,
+        missed = missed + excluded.missed";
 
 pub(super) const IS_KNOWN: &str = "
     SELECT EXISTS (SELECT 1 FROM notification
@@ -66,7 +68,8 @@ impl Store {
                 tx.prepare_cached(ADD_TOTALS)?.execute(params![
                     job,
                     integer(total.received),
-                    integer(total.redeliveries)
+                    integer(total.redeliveries),
+                    integer(total.missed)
                 ])?;
             }
             Ok(receipt)
@@ -129,7 +132,9 @@ fn journal_one(
             } else {
                 record(tx, notification, now)?;
                 receipt.recorded += 1;
-                totals.entry(notification.job.clone()).or_default().received += 1;
+                let total = totals.entry(notification.job.clone()).or_default();
+                total.received += 1;
+                total.missed += u64::from(notification.event_name == MISSED_EVENT);
             }
         }
         Arrival::Unreadable { source, body, reason } => {

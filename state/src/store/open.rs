@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/state/0002_batch.sql"),
     include_str!("../../../migrations/state/0003_process.sql"),
     include_str!("../../../migrations/state/0004_refusal.sql"),
+    include_str!("../../../migrations/state/0005_missed.sql"),
 ];
 
 const KNOWN_VERSION: i64 = MIGRATIONS.len() as i64;

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use sluicegate::failure::FailureKind;
 use sluicegate::ports::clock::Clock;
-use sluicegate::ports::warehouse::{CrawlClaim, CrawlEnd, CrawlRequest, Warehouse};
+use sluicegate::ports::warehouse::{CrawlClaim, CrawlEnd, CrawlRequest, OpenAttempt, Warehouse};
 use sluicegate_state::Timestamp;
 use sluicegate_state::time::to_text;
 
@@ -23,6 +23,9 @@ cases![
     a_failed_attempt_is_followed_by_another,
     a_crawl_given_up_frees_its_batches,
     an_ended_crawl_stays_as_it_ended,
+    what_an_attempt_follows_is_known_to_who_takes_over,
+    what_attempts_ended_with_is_known_to_the_next,
+    a_crawl_knows_its_objects,
 ];
 
 /// Publishes batch `number`, with one row, now.
@@ -102,6 +105,7 @@ fn a_claim_adopts_what_was_published_in_its_window(bench: &dyn Bench) {
     assert_eq!(warehouse.awaiting_crawl(JOB).unwrap(), 3);
     let first = claim(&mut *warehouse, "one", window_end).unwrap();
     assert_eq!((first.window_end, first.attempts, first.batches), (window_end, 0, 2));
+    assert_eq!(first.published_until, window_end, "the second batch was published then");
     assert_eq!(adopted(bench, &first.crawl_id), ids(&[1, 2]));
     assert_eq!(warehouse.awaiting_crawl(JOB).unwrap(), 3, "adopted is not covered");
     let attempt = warehouse.crawl_attempt(&first.crawl_id, "one").unwrap();
@@ -176,7 +180,8 @@ fn the_dead_are_taken_over_from_at_once(bench: &dyn Bench) {
     warehouse.crawl_attempt(&first.crawl_id, "one").unwrap();
     assert_eq!(claim_from_the_dead(&mut *warehouse, "two", first.window_end, "somebody"), None);
     let taken = claim_from_the_dead(&mut *warehouse, "two", first.window_end, "one").unwrap();
-    assert_eq!(taken, CrawlClaim { attempts: 1, ..first.clone() });
+    let open_attempt = Some(OpenAttempt { number: 1, catalog_id: None });
+    assert_eq!(taken, CrawlClaim { attempts: 1, open_attempt, ..first.clone() });
     assert_eq!(warehouse.crawl_attempt(&first.crawl_id, "two").unwrap(), 2);
     let sql = format!("SELECT attempt, owner, state FROM {} ORDER BY attempt", bench.ledger("crawl_attempt"));
     assert_eq!(bench.select(&sql), [["1", "one", "died"], ["2", "two", "running"]]);
@@ -200,7 +205,7 @@ fn a_failed_attempt_is_followed_by_another(bench: &dyn Bench) {
     assert_eq!((&*row.crawl_id, &*row.state, row.finished_at), (&*first.crawl_id, "failed", None));
     assert_eq!(warehouse.awaiting_crawl(JOB).unwrap(), 1);
     let again = claim(&mut *warehouse, "one", a_minute_later(bench)).unwrap();
-    assert_eq!(again, CrawlClaim { attempts: 1, ..first.clone() });
+    assert_eq!(again, CrawlClaim { attempts: 1, failures: 1, ..first.clone() });
     let attempt = warehouse.crawl_attempt(&first.crawl_id, "one").unwrap();
     assert_eq!(attempt, 2);
     let end = a_minute_later(bench);
@@ -235,4 +240,56 @@ fn an_ended_crawl_stays_as_it_ended(bench: &dyn Bench) {
     warehouse.crawl_attempt(&first.crawl_id, "one").unwrap_err();
     warehouse.finish_crawl(&first.crawl_id, "one", attempt, &failed()).unwrap_err();
     assert_eq!(warehouse.last_crawl(JOB).unwrap().unwrap().state, "succeeded");
+}
+
+fn what_an_attempt_follows_is_known_to_who_takes_over(bench: &dyn Bench) {
+    let (mut warehouse, first) = claimed(bench);
+    let attempt = warehouse.crawl_attempt(&first.crawl_id, "one").unwrap();
+    warehouse.crawl_seen(&first.crawl_id, "one", attempt, "theirs").unwrap();
+    warehouse.crawl_seen(&first.crawl_id, "one", attempt, "theirs").unwrap();
+    let taken = claim_from_the_dead(&mut *warehouse, "two", first.window_end, "one").unwrap();
+    let open_attempt = Some(OpenAttempt { number: attempt, catalog_id: Some("theirs".to_owned()) });
+    assert_eq!((taken.open_attempt, taken.failures, taken.accounted), (open_attempt, 0, Vec::new()));
+    let failure = warehouse.crawl_seen(&first.crawl_id, "one", attempt, "another").unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Transient, "{failure}");
+    // Who took over ends the attempt that it found.
+    warehouse.finish_crawl(&first.crawl_id, "two", attempt, &succeeded()).unwrap();
+    let sql = format!("SELECT attempt, owner, state, glue_crawl_id FROM {}", bench.ledger("crawl_attempt"));
+    assert_eq!(bench.select(&sql), [["1", "one", "succeeded", "theirs"]]);
+    warehouse.crawl_seen(&first.crawl_id, "two", attempt, "another").unwrap_err();
+}
+
+fn what_attempts_ended_with_is_known_to_the_next(bench: &dyn Bench) {
+    let (mut warehouse, first) = claimed(bench);
+    for catalog_id in ["a", "b"] {
+        let attempt = warehouse.crawl_attempt(&first.crawl_id, "one").unwrap();
+        warehouse.crawl_seen(&first.crawl_id, "one", attempt, catalog_id).unwrap();
+        warehouse.finish_crawl(&first.crawl_id, "one", attempt, &failed()).unwrap();
+        bench.clock().advance(TimeDelta::seconds(1));
+    }
+    let again = claim(&mut *warehouse, "one", first.window_end).unwrap();
+    assert_eq!((again.failures, again.open_attempt), (2, None));
+    assert_eq!(again.accounted, ["b", "a"]);
+    let attempt = warehouse.crawl_attempt(&first.crawl_id, "one").unwrap();
+    warehouse.crawl_seen(&first.crawl_id, "one", attempt, "c").unwrap();
+    let given_up = CrawlEnd::GivenUp { message: "three times".to_owned() };
+    warehouse.finish_crawl(&first.crawl_id, "one", attempt, &given_up).unwrap();
+    let next = claim(&mut *warehouse, "one", a_minute_later(bench)).unwrap();
+    assert_eq!((next.failures, next.accounted), (0, vec!["c".to_owned(), "b".to_owned(), "a".to_owned()]));
+}
+
+fn a_crawl_knows_its_objects(bench: &dyn Bench) {
+    let mut warehouse = ready(bench);
+    publish(&mut *warehouse, 1);
+    let first = claim(&mut *warehouse, "one", a_minute_later(bench)).unwrap();
+    publish(&mut *warehouse, 2);
+    let objects = warehouse.crawl_objects(&first.crawl_id).unwrap();
+    let sql = format!(
+        "SELECT csv_key FROM {} WHERE batch_id = '{}' AND csv_key IS NOT NULL",
+        bench.ledger("batch_table"),
+        batch(1, &[]).id()
+    );
+    let fixed: Vec<String> = bench.select(&sql).into_iter().flatten().collect();
+    assert!(!fixed.is_empty() && objects == fixed, "{objects:?}");
+    assert!(warehouse.crawl_objects("another").unwrap().is_empty());
 }
