@@ -72,6 +72,7 @@ impl Project {
     }
 
     /// The value of a variable that is set.
+    #[allow(dead_code, reason = "only the tests of the reconciliation ask")]
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
         self.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
