@@ -29,13 +29,10 @@ pub(super) fn catalog(flags: &Flags, applies: bool) -> Result<Exit, Stop> {
 
 /// The embedded engine makes its tables for each statement anew, so there is nothing to compare and nothing to make.
 fn embedded(flags: &Flags, config: &Config, applies: bool) -> Result<Exit, Stop> {
-    const DATABASE: &str = "set SLUICEGATE_DATABASE to the Glue database of the tables";
-    if let Some(crawler) = config.jobs.iter().find_map(|job| job.crawler.as_ref()) {
-        return Err(Stop::usage(format!("the crawler {crawler} has no database: {DATABASE}")));
-    }
     if let Location::S3 { .. } = config.settings.curated {
         return Err(Stop::usage(format!(
-            "the CSV objects are in {}, and no catalog over them is configured: {DATABASE}",
+            "the CSV objects are in {}, and no catalog over them is configured: set SLUICEGATE_DATABASE to the Glue \
+             database of the tables",
             config.settings.curated
         )));
     }

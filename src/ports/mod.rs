@@ -1,5 +1,6 @@
 //! The ports: what the pipeline needs from the outside world, as traits. Adapters know ports; ports know no adapters.
 
+pub mod account;
 pub mod alarm;
 pub mod catalog;
 pub mod clock;
@@ -8,4 +9,5 @@ pub mod inbox;
 pub mod object_store;
 pub mod proof;
 pub mod query_engine;
+pub mod server;
 pub mod warehouse;

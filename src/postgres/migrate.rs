@@ -39,7 +39,8 @@ pub(super) fn migrate(client: &mut Client, ledger_id: &str, seam: &Seam) -> Outc
     client.execute("SELECT pg_advisory_unlock($1)", &[&MAKING_TABLES]).map(drop).map_err(failure)
 }
 
-fn version(transaction: &mut Transaction<'_>) -> Outcome<Option<i32>> {
+/// The version of the ledger's schema; none where there is no ledger.
+pub(super) fn version(transaction: &mut Transaction<'_>) -> Outcome<Option<i32>> {
     let there: bool = transaction
         .query_one("SELECT to_regclass('sluicegate.schema_version') IS NOT NULL", &[])
         .map_err(failure)?
@@ -51,7 +52,11 @@ fn version(transaction: &mut Transaction<'_>) -> Outcome<Option<i32>> {
     Ok(row.map(|row| row.get(0)))
 }
 
-fn is_current(transaction: &mut Transaction<'_>) -> Outcome<bool> {
+/// Whether every migration has been applied.
+///
+/// # Errors
+/// A wrong ledger where a newer program made it.
+pub(super) fn is_current(transaction: &mut Transaction<'_>) -> Outcome<bool> {
     let found = version(transaction)?;
     let known = MIGRATIONS.len() as i32;
     match found {

@@ -10,8 +10,8 @@ use crate::effects;
 use crate::failure::{Failure, Outcome};
 use crate::ports::proof::Proof;
 use crate::ports::warehouse::{
-    BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, DocumentRow, KnownObject, LedgerIdentity,
-    LoadRequest, LoadedBatch, UnpublishedLoad, VerdictRow, Warehouse,
+    BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, Difference, DocumentRow, KnownObject,
+    LedgerIdentity, LoadRequest, LoadedBatch, UnpublishedLoad, VerdictRow, Warehouse,
 };
 use crate::schema::Schema;
 
@@ -82,6 +82,14 @@ impl Warehouse for PostgresWarehouse {
         target::prepare(&mut self.session, schema, &self.seam)
     }
 
+    fn compare(&mut self, schema: &Schema) -> Outcome<Vec<Difference>> {
+        let Session { client, schema: place } = &mut self.session;
+        let mut transaction = client.transaction().map_err(failure)?;
+        let differences = target::compare(&mut transaction, place, schema)?;
+        transaction.commit().map_err(failure)?;
+        Ok(differences)
+    }
+
     fn begin_load<'a>(&'a mut self, request: &'a LoadRequest, schema: &'a Schema) -> Outcome<BeginLoad<'a>> {
         load::begin(&mut self.session, request, schema, &self.recent, self.seam.clone())
     }
@@ -126,6 +134,12 @@ impl Warehouse for PostgresWarehouse {
 
     fn unpublished_loads(&mut self, job: &str) -> Outcome<Vec<UnpublishedLoad>> {
         fleet::unpublished_loads(&mut self.session.client, job).map_err(failure)
+    }
+
+    /// While the server works at one batch, the next is read and encoded; rows are sorted, so that loads which meet wait
+    /// for each other.
+    fn loads_at_a_time(&self) -> usize {
+        2
     }
 
     fn known_batches(&mut self, batch_ids: &[String]) -> Outcome<BTreeSet<String>> {

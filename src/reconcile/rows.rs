@@ -109,7 +109,7 @@ pub(super) fn compare(
     let batch = named(&job.name, batch_id);
     let mut archived = open_archived(context, &batch)?;
     let request = load_request(context, job, &batch, &archived)?;
-    let source = ArchivedDocuments::new(&definition, &archived.outcomes, &mut archived.copy);
+    let source = ArchivedDocuments::new(&definition, &archived.outcomes, &mut archived.content);
     let schema = definition.schema().clone();
     let replaced = warehouse.proof().replaced_keys(batch_id)?;
     let mut others = Vec::new();

@@ -16,8 +16,9 @@ use crate::failure::{Failure, FailureKind, Outcome};
 use crate::ports::clock::Clock;
 use crate::ports::proof::Proof;
 use crate::ports::warehouse::{
-    BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, DocumentOutcome, DocumentRow, KnownObject,
-    LedgerIdentity, LoadRequest, LoadedBatch, LoadedTable, UnpublishedLoad, Verdict, VerdictRow, Warehouse,
+    BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, Difference, DocumentOutcome, DocumentRow,
+    KnownObject, LedgerIdentity, LoadRequest, LoadedBatch, LoadedTable, UnpublishedLoad, Verdict, VerdictRow,
+    Warehouse,
 };
 use crate::schema::Schema;
 
@@ -132,6 +133,10 @@ impl Warehouse for SqliteWarehouse {
 
     fn prepare(&mut self, schema: &Schema) -> Outcome<()> {
         target::prepare(&mut self.connection, schema, &self.seam)
+    }
+
+    fn compare(&mut self, schema: &Schema) -> Outcome<Vec<Difference>> {
+        target::compare(&self.connection, schema)
     }
 
     fn begin_load<'a>(&'a mut self, request: &'a LoadRequest, schema: &'a Schema) -> Outcome<BeginLoad<'a>> {

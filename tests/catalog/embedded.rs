@@ -20,7 +20,11 @@ fn the_embedded_engines_tables_are_printed_and_there_is_nothing_to_make() {
 #[test]
 fn half_a_configuration_is_refused_by_the_name_of_what_is_missing() {
     for (variable, value, told) in [
-        ("SLUICEGATE_DATABASE", "", "the crawler nightly has no database: set SLUICEGATE_DATABASE"),
+        (
+            "SLUICEGATE_DATABASE",
+            "",
+            "the Glue crawler nightly: its database is not known: set SLUICEGATE_DATABASE",
+        ),
         ("SLUICEGATE_CURATED", "var/curated", "set SLUICEGATE_CURATED to s3://bucket/prefix"),
     ] {
         let mut world = World::new();

@@ -8,11 +8,18 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use std::sync::Arc;
+
 use aws_sdk_athena::types::{QueryExecutionContext, QueryExecutionState, ResultConfiguration};
+use serde_json::json;
+use sluicegate::aws::S3Store;
 use sluicegate::catalog::{Place, wanted};
 use sluicegate::job::Job;
+use sluicegate::ports::clock::SystemClock;
 
+use crate::athena::{Athena, Mood};
 use crate::emulator::{Emulator, Kind, REGION, SECRET, emulator, fresh_name};
+use crate::endpoint::GlueEndpoint;
 use crate::world::{Ended, program};
 
 /// Texts that readers of CSV stumble over.
@@ -50,6 +57,10 @@ impl Deployment {
     }
 
     fn run(&self, words: &[&str]) -> Ended {
+        self.run_with(words, &[])
+    }
+
+    fn run_with(&self, words: &[&str], variables: &[(&str, &str)]) -> Ended {
         let mut command = program(self.folder.path(), words);
         command
             .env("SLUICEGATE_CURATED", self.curated())
@@ -58,7 +69,8 @@ impl Deployment {
             .env("AWS_ENDPOINT_URL", &self.emulator.endpoint)
             .env("AWS_REGION", REGION)
             .env("AWS_ACCESS_KEY_ID", "testkey")
-            .env("AWS_SECRET_ACCESS_KEY", SECRET);
+            .env("AWS_SECRET_ACCESS_KEY", SECRET)
+            .envs(variables.iter().copied());
         Ended::of(command.output().unwrap())
     }
 
@@ -175,4 +187,30 @@ fn the_printed_statements_make_the_same_tables() {
         [escape("invoices_csv"), escape("invoice_items_csv"), view("invoices"), view("invoice_items")]
     );
     deployment.run(&["catalog", "--apply"]).exits(0);
+}
+
+#[test]
+fn the_crawler_that_was_made_registers_the_partitions_of_the_tables_that_were_made() {
+    let Some(deployment) = Deployment::new() else { return };
+    let glue = GlueEndpoint::start(Arc::new(SystemClock));
+    let athena = Athena::start(glue.clone(), Mood::Keeps);
+    let store = S3Store::under(deployment.emulator.clients.clone(), &deployment.bucket, "csv");
+    glue.place(&deployment.database, Arc::new(store));
+    let variables = [
+        ("AWS_ENDPOINT_URL_GLUE", glue.url.as_str()),
+        ("AWS_ENDPOINT_URL_ATHENA", athena.url.as_str()),
+        ("SLUICEGATE_CRAWLER", "nightly"),
+        ("SLUICEGATE_CRAWLER_ROLE", "crawls"),
+    ];
+    deployment.run_with(&["catalog", "--apply"], &variables).exits(0);
+    write(&deployment.folder.path().join("var/landing/awkward.txt"), &document());
+    let drained = deployment.run_with(&["drain", "--crawl", "--patience", "60s"], &variables).exits(0);
+    assert!(drained.stdout.contains("crawls     1"), "{drained:?}");
+    for table in ["invoices_csv", "invoice_items_csv"] {
+        let input = json!({ "DatabaseName": deployment.database, "TableName": table });
+        let partitions = glue.ask("GetPartitions", &input).unwrap();
+        assert_eq!(partitions["Partitions"].as_array().unwrap().len(), 1, "{table}");
+    }
+    let told = deployment.run_with(&["catalog", "--output", "json"], &variables).exits(0);
+    assert_eq!(told.differences(), [""; 0], "a crawl changes no definition");
 }

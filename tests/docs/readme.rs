@@ -122,6 +122,7 @@ fn the_table_of_variables_can_be_read() {
     let aws = [
         "SLUICEGATE_ALERT_TOPIC",
         "SLUICEGATE_ARCHIVE",
+        "SLUICEGATE_CRAWLER",
         "SLUICEGATE_CURATED",
         "SLUICEGATE_LANDING",
         "SLUICEGATE_QUEUE",

@@ -4,6 +4,7 @@
 mod bench;
 mod failover;
 mod loads;
+mod looking;
 #[path = "../conformance/manual_clock.rs"]
 mod manual_clock;
 mod measure;

@@ -2,13 +2,13 @@
 
 #[cfg(feature = "aws")]
 pub(super) use with_aws::{
-    athena, crawler, definitions, landing, own_store, queue_inbox, sns_inbox, supports, supports_crawler,
-    supports_queue, supports_sns, supports_topic, topic_alarm,
+    account, athena, crawler, definitions, landing, own_store, queue_inbox, sns_inbox, supports,
+    supports_crawler, supports_queue, supports_sns, supports_topic, topic_alarm,
 };
 #[cfg(not(feature = "aws"))]
 pub(super) use without_aws::{
-    athena, crawler, definitions, landing, own_store, queue_inbox, sns_inbox, supports, supports_crawler,
-    supports_queue, supports_sns, supports_topic, topic_alarm,
+    account, athena, crawler, definitions, landing, own_store, queue_inbox, sns_inbox, supports,
+    supports_crawler, supports_queue, supports_sns, supports_topic, topic_alarm,
 };
 
 #[cfg(feature = "aws")]
@@ -17,13 +17,14 @@ mod with_aws {
     use std::sync::{Arc, OnceLock};
 
     use crate::aws::{
-        AthenaOptions, AthenaQueryEngine, AwsClients, GlueCatalog, GlueDefinitions, Mode, S3Store, SnsAlarm,
-        SqsInbox, SqsOptions, StatementPlace,
+        AthenaOptions, AthenaQueryEngine, AwsAccount, AwsClients, GlueCatalog, GlueDefinitions, Mode,
+        S3Store, SnsAlarm, SqsInbox, SqsOptions, StatementPlace,
     };
     use crate::cli::exit::Stop;
     use crate::config::{Config, Location, TopicArn};
     use crate::job::Job;
     use crate::pipeline::context::Context;
+    use crate::ports::account::Account;
     use crate::ports::alarm::Alarm;
     use crate::ports::catalog::Catalog;
     use crate::ports::definitions::Definitions;
@@ -40,6 +41,11 @@ mod with_aws {
         }
         let made = AwsClients::from_environment()?;
         Ok(CLIENTS.get_or_init(|| made).clone())
+    }
+
+    /// Clients of its own: whoever asks does not wait as long as work does.
+    pub(in crate::cli::assemble) fn account() -> Result<Option<Arc<dyn Account>>, Stop> {
+        Ok(Some(Arc::new(AwsAccount::from_environment()?)))
     }
 
     pub(in crate::cli::assemble) fn supports(_location: &Location) -> Result<(), Stop> {
@@ -155,6 +161,7 @@ mod without_aws {
     use crate::config::{Config, Location};
     use crate::job::Job;
     use crate::pipeline::context::Context;
+    use crate::ports::account::Account;
     use crate::ports::alarm::Alarm;
     use crate::ports::catalog::Catalog;
     use crate::ports::definitions::Definitions;
@@ -164,6 +171,10 @@ mod without_aws {
 
     fn not_built_in(what: impl std::fmt::Display) -> Stop {
         Stop::usage(format!("{what}: this program was built without AWS; build it with the default features"))
+    }
+
+    pub(in crate::cli::assemble) fn account() -> Result<Option<Arc<dyn Account>>, Stop> {
+        Ok(None)
     }
 
     pub(in crate::cli::assemble) fn supports(location: &Location) -> Result<(), Stop> {

@@ -18,6 +18,7 @@ use crate::job::Job;
 use crate::pipeline::context::Context;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::tally::Tally;
+use crate::ports::account::Account;
 use crate::ports::alarm::Alarm;
 use crate::ports::catalog::Catalog;
 use crate::ports::clock::Clock;
@@ -25,6 +26,7 @@ use crate::ports::definitions::Definitions;
 use crate::ports::inbox::Inbox;
 use crate::ports::object_store::ObjectStore;
 use crate::ports::query_engine::{Interrupt, QueryEngine};
+use crate::ports::server::ServerFacts;
 use crate::ports::warehouse::Warehouse;
 
 use super::exit::Stop;
@@ -63,6 +65,11 @@ pub(super) fn refuse_unsupported(config: &Config) -> Result<(), Stop> {
         cloud::supports_sns(address)?;
     }
     Ok(())
+}
+
+/// Begins what takes its time and will be needed soon.
+pub(super) fn get_ready(config: &Config) {
+    warehouse::get_ready(&config.settings.warehouse);
 }
 
 /// Refuses a crawler that cannot be used: this program was built without AWS, or the crawler's database is not known.
@@ -223,6 +230,16 @@ pub(super) fn existing_warehouse(
     }
     let open = warehouse::opener(&config.settings.warehouse, READER, clock, Seam::default())?;
     Ok(Some(open()?))
+}
+
+/// What a warehouse that is a server says about itself, without a change to it.
+pub(super) fn server_facts(config: &Config) -> Result<ServerFacts, Stop> {
+    warehouse::server_facts(config)
+}
+
+/// The account in AWS, for harmless questions; none where this program knows no AWS.
+pub(super) fn account() -> Result<Option<Arc<dyn Account>>, Stop> {
+    cloud::account()
 }
 
 /// Where notifications come from.

@@ -46,7 +46,7 @@ pub fn identity(
     sequencer: Option<&str>,
 ) -> String {
     let version = present_version(version_id).unwrap_or(etag);
-    serde_json::Value::from(vec![bucket, key, version, sequencer.unwrap_or("")]).to_string()
+    serde_json::to_string(&[bucket, key, version, sequencer.unwrap_or("")]).expect("texts are always JSON")
 }
 
 /// A version id that says something.
