@@ -54,6 +54,8 @@ pub(super) enum Command {
     Jobs(JobsCommand),
     /// The verdict, then backlog, batches, last crawl; each problem with its command
     Status,
+    /// Prove that every document is in exactly one place, and mend what is not; 3 where something is out of place
+    Reconcile(ReconcileOptions),
     /// Run SQL over the published CSV objects
     Query {
         /// One statement that reads; T is the typed newest-wins view of a table, T_csv its raw rows
@@ -100,6 +102,30 @@ pub(super) struct DrainOptions {
     /// How long to wait for a retry while nothing else moves, such as 30s, 5m, 1h
     #[arg(long, default_value = "5m", value_parser = parse_duration, value_name = "TIME")]
     pub(super) patience: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReconcileOptions {
+    /// One day, such as 2026-11-20; else every day that is not closed, today, and closed days that have changed
+    #[arg(long, value_name = "DAY")]
+    pub(super) date: Option<chrono::NaiveDate>,
+
+    /// Mend what is safe to mend: journal missed documents, write lost CSV objects again, have partitions registered
+    /// again, take in what a machine left that is gone
+    #[arg(long)]
+    pub(super) repair: bool,
+
+    /// Put the rows of this batch back that somebody deleted by hand
+    #[arg(long, value_name = "BATCH")]
+    pub(super) restore: Option<String>,
+
+    /// The discrepancy with this id is a deliberate change, and counts no more
+    #[arg(long, value_name = "ID", requires = "because")]
+    pub(super) accept: Option<String>,
+
+    /// Why, in your own words; kept in the ledger
+    #[arg(long, value_name = "TEXT")]
+    pub(super) because: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -17,6 +17,7 @@ mod named;
 mod output;
 mod progress;
 mod query;
+mod reconcile;
 mod replay;
 mod session;
 mod show;
@@ -62,6 +63,7 @@ fn run(flags: &Flags) -> Result<Exit, Stop> {
         Command::Run => drain::run(flags),
         Command::Jobs(command) => jobs::jobs(flags, command),
         Command::Status => status::status(flags),
+        Command::Reconcile(options) => reconcile::reconcile(flags, options),
         Command::Query { sql, named } => query::query(flags, sql.as_deref(), named.as_ref()),
         Command::Catalog { apply } => catalog::catalog(flags, *apply),
         Command::Check => check::check(flags),

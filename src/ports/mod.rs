@@ -7,6 +7,7 @@ pub mod clock;
 pub mod definitions;
 pub mod inbox;
 pub mod object_store;
+pub mod proof;
 pub mod query_engine;
 pub mod server;
 pub mod warehouse;

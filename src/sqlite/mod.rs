@@ -7,6 +7,8 @@ mod crawl;
 mod fleet;
 mod insert;
 mod load;
+mod proof;
+mod proof_rows;
 mod replace;
 mod story;
 mod target;
