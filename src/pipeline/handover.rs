@@ -189,11 +189,20 @@ pub struct InWork {
     changed: Condvar,
 }
 
+/// What is done in the order of taking, though the rest is done side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// The transaction begins, and the ledger numbers the load.
+    Begin,
+    /// The rows go into the tables.
+    Rows,
+}
+
 #[derive(Default)]
 struct Places {
     taken: BTreeSet<String>,
-    /// The places of those whose turn is not over, in the order of their taking.
-    queue: BTreeSet<u64>,
+    /// In front of each gate, the places of those that have not passed it, in the order of their taking.
+    queues: [BTreeSet<u64>; 2],
     next: u64,
 }
 
@@ -210,12 +219,14 @@ impl InWork {
         }
         let place = places.next;
         places.next += 1;
-        places.queue.insert(place);
+        for queue in &mut places.queues {
+            queue.insert(place);
+        }
         Some(Taken { work: self, batch_id: batch_id.to_owned(), place })
     }
 }
 
-/// A batch that was taken; dropped, it is free again and its turn is over.
+/// A batch that was taken; dropped, it is free again and stands in nobody's way.
 pub struct Taken<'a> {
     work: &'a InWork,
     batch_id: String,
@@ -223,23 +234,26 @@ pub struct Taken<'a> {
 }
 
 impl Taken<'_> {
-    /// Waits until the turn of everything that was taken before is over.
-    pub fn wait_for_turn(&self) {
+    /// Waits until everything that was taken before has passed the gate.
+    pub fn wait_at(&self, gate: Gate) {
         let places = self.work.lock();
-        let waits = |places: &mut Places| places.queue.first().is_some_and(|first| *first < self.place);
+        let waits = |places: &mut Places| {
+            places.queues[gate as usize].first().is_some_and(|first| *first < self.place)
+        };
         drop(self.work.changed.wait_while(places, waits).unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Lets the next one go on.
-    pub fn end_turn(&self) {
-        self.work.lock().queue.remove(&self.place);
+    pub fn pass(&self, gate: Gate) {
+        self.work.lock().queues[gate as usize].remove(&self.place);
         self.work.changed.notify_all();
     }
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        self.end_turn();
+        self.pass(Gate::Begin);
+        self.pass(Gate::Rows);
         self.work.lock().taken.remove(&self.batch_id);
     }
 }
@@ -278,10 +292,10 @@ mod tests {
         std::thread::scope(|scope| {
             let order = &order;
             let turn = |name: &'static str, taken: Taken<'_>, fails: bool| {
-                taken.wait_for_turn();
+                taken.wait_at(Gate::Rows);
                 order.lock().unwrap().push(name);
                 if !fails {
-                    taken.end_turn();
+                    taken.pass(Gate::Rows);
                 }
             };
             scope.spawn(move || turn("third", third, false));

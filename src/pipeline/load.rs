@@ -19,7 +19,7 @@ use super::attempt::{fail, idle};
 use super::context::Context;
 use super::documents::ArchivedDocuments;
 use super::encode::encode;
-use super::handover::{InWork, LoadedCopies, Taken};
+use super::handover::{Gate, InWork, LoadedCopies, Taken};
 use super::ledger::{LedgerConnection, remember_load};
 use super::stage::{Stage, Tick};
 
@@ -169,7 +169,7 @@ struct InTurn<'a, 't> {
 impl DocumentSource for InTurn<'_, '_> {
     fn visit(&self, visitor: &mut dyn DocumentVisitor) -> Outcome<()> {
         self.documents.visit(visitor)?;
-        self.taken.wait_for_turn();
+        self.taken.wait_at(Gate::Rows);
         Ok(())
     }
 }
@@ -184,13 +184,16 @@ fn load_once(
     taken: &Taken<'_>,
 ) -> Outcome<Option<Loaded>> {
     let schema = job.definition.schema();
-    let mut transaction = match warehouse.begin_load(request, schema)? {
+    taken.wait_at(Gate::Begin);
+    let begun = warehouse.begin_load(request, schema)?;
+    taken.pass(Gate::Begin);
+    let mut transaction = match begun {
         BeginLoad::AlreadyLoaded => return Ok(None),
         BeginLoad::Fresh(transaction) => transaction,
     };
     let documents = ArchivedDocuments::new(&job.definition, &archived.outcomes, &mut archived.content);
     let verdicts = transaction.insert(&InTurn { documents: &documents, taken })?;
-    taken.end_turn();
+    taken.pass(Gate::Rows);
     let orders = source_orders(request);
     let (tables, csvs) = encode(&request.batch_id, schema, &documents, &verdicts, &orders, &context.spool)?;
     check_totals(&verdicts, &tables);
