@@ -21,6 +21,7 @@ pub mod ledger;
 pub mod listener;
 pub mod load;
 pub mod publish;
+pub mod replay;
 pub mod scheduler;
 pub mod stage;
 pub mod tally;

@@ -3,6 +3,7 @@
 pub mod alarm;
 pub mod catalog;
 pub mod clock;
+pub mod decisions;
 pub mod inbox;
 pub mod object_store;
 pub mod query_engine;

@@ -8,6 +8,7 @@ use sluicegate_state::seam::Seam;
 use crate::config::Secret;
 use crate::effects;
 use crate::failure::{Failure, Outcome};
+use crate::ports::decisions::Decisions;
 use crate::ports::warehouse::{
     BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, DocumentRow, KnownObject, LedgerIdentity,
     LoadRequest, LoadedBatch, UnpublishedLoad, VerdictRow, Warehouse,
@@ -49,6 +50,11 @@ impl PostgresWarehouse {
         let mut session = connect(&address, incarnation).map_err(|f| f.while_doing(what()))?;
         migrate::migrate(&mut session.client, ledger_id).map_err(|f| f.while_doing(what()))?;
         Ok(Self { session, location, recent: recent.clone(), seam })
+    }
+
+    /// For what lies in files of its own.
+    pub(super) fn client(&mut self) -> &mut postgres::Client {
+        &mut self.session.client
     }
 }
 
@@ -181,6 +187,10 @@ impl Warehouse for PostgresWarehouse {
 
     fn verdicts(&mut self, batch_id: &str) -> Outcome<Vec<VerdictRow>> {
         story::verdicts(&mut self.session.client, "batch_id", batch_id).map_err(failure)
+    }
+
+    fn decisions(&mut self) -> &mut dyn Decisions {
+        self
     }
 
     fn verdicts_by_key(&mut self, key: &str) -> Outcome<Vec<VerdictRow>> {

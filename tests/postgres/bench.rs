@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use postgres::Client;
 use sluicegate::failure::Outcome;
 use sluicegate::ports::clock::Clock;
+use sluicegate::ports::decisions::Decisions;
 use sluicegate::ports::warehouse::{
     BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, DocumentRow, KnownObject, LedgerIdentity,
     LoadRequest, LoadedBatch, UnpublishedLoad, VerdictRow, Warehouse,
@@ -208,6 +209,10 @@ impl Warehouse for Timed {
 
     fn verdicts(&mut self, batch_id: &str) -> Outcome<Vec<VerdictRow>> {
         self.at().verdicts(batch_id)
+    }
+
+    fn decisions(&mut self) -> &mut dyn Decisions {
+        self.at().decisions()
     }
 
     fn verdicts_by_key(&mut self, key: &str) -> Outcome<Vec<VerdictRow>> {

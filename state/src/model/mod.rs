@@ -2,6 +2,7 @@
 
 mod batch;
 mod journal;
+mod replay;
 mod status;
 
 pub use batch::{
@@ -12,4 +13,5 @@ pub(crate) use journal::present_version;
 pub use journal::{
     Arrival, Counter, JournalEntry, JournalReceipt, Notification, NotificationState, Unreadable, identity,
 };
+pub use replay::{ReplayMember, ReplaySeal};
 pub use status::{Backlog, Command, CounterTotal, JournalTotals, RefusalTotal, Unarchived};

@@ -7,6 +7,7 @@ mod incarnations;
 mod journal;
 mod moves;
 mod open;
+mod replay;
 mod rows;
 mod seal;
 mod status;
