@@ -23,7 +23,7 @@ pub(super) fn jobs(flags: &Flags, command: &JobsCommand) -> Result<Exit, Stop> {
     match command {
         JobsCommand::List { job: None, .. } => list_jobs(flags, &config),
         JobsCommand::List { job: Some(job), limit } => list_batches(flags, &config, job, *limit),
-        JobsCommand::Replay { ids } => replay::replay(flags, &config, ids),
+        JobsCommand::Replay(options) => replay::replay(flags, &config, options),
         JobsCommand::Show { id } => show::show(flags, &config, id),
     }
 }

@@ -53,7 +53,8 @@ fn decision(row: &Row<'_>) -> rusqlite::Result<Decision> {
 impl Decisions for SqliteWarehouse {
     fn decisions(&mut self, query: &DecisionQuery<'_>) -> Outcome<Vec<Decision>> {
         let words: Vec<&str> = query.outcomes.iter().map(|outcome| outcome.as_str()).collect();
-        let (batch_id, ordinal) = query.after.map_or(("", -1), |(batch, ordinal)| (batch, i64::from(ordinal)));
+        let (batch_id, ordinal) =
+            query.after.map_or(("", -1), |(batch, ordinal)| (batch, i64::from(ordinal)));
         let sql = if query.history { HISTORY } else { PRESENT };
         let read = || {
             let mut statement = self.connection().prepare_cached(sql)?;
@@ -80,7 +81,9 @@ impl Decisions for SqliteWarehouse {
     fn parents_of(&mut self, batch_id: &str) -> Outcome<Vec<String>> {
         let parents: Option<String> = self
             .connection()
-            .query_row("SELECT parents FROM sluicegate_batch WHERE batch_id = ?1", [batch_id], |row| row.get(0))
+            .query_row("SELECT parents FROM sluicegate_batch WHERE batch_id = ?1", [batch_id], |row| {
+                row.get(0)
+            })
             .optional()
             .map_err(failure)?;
         parents.map_or(Ok(Vec::new()), |json| {

@@ -53,7 +53,9 @@ mod tests {
     fn a_glob_fits_the_whole_text() {
         let glob = Pattern::whole("acme/*.t?t");
         assert!(glob.fits("acme/2026/one.txt"));
-        assert!(!glob.fits("other/acme/one.txt") && !glob.fits("acme/one.txt.gz") && !glob.fits("acme/one.tt"));
+        assert!(
+            !glob.fits("other/acme/one.txt") && !glob.fits("acme/one.txt.gz") && !glob.fits("acme/one.tt")
+        );
         assert!(Pattern::whole("a+b (1).txt").fits("a+b (1).txt"), "nothing else is special");
     }
 
@@ -63,6 +65,9 @@ mod tests {
         assert!(reason.fits("`Dated` is not a date"));
         assert!(!reason.fits("not a number"));
         assert!(Pattern::within("*date").fits("`Dated` is not a date"));
-        assert!(!Pattern::within("date*").fits("it is not a date"), "with a wildcard it stands for the whole");
+        assert!(
+            !Pattern::within("date*").fits("it is not a date"),
+            "with a wildcard it stands for the whole"
+        );
     }
 }

@@ -64,6 +64,8 @@ pub struct LeftOut {
     pub documents: u64,
     /// The key of one of them.
     pub example: String,
+    /// Another replay has them already, so nobody has to look.
+    pub busy: bool,
 }
 
 /// What a wish comes to.
@@ -164,29 +166,30 @@ impl Planner<'_> {
 
     fn add(&mut self, decision: &Decision) -> Outcome<()> {
         if !decision.archived {
-            self.leave_out(decision, "its bytes were never read, so no archive holds them".to_owned());
+            self.leave_out(decision, "its bytes were never read, so no archive holds them".to_owned(), false);
             return Ok(());
         }
         let Some(member) = self.member(decision)? else {
             let key = object_key(&self.job.name, &decision.batch_id);
-            self.leave_out(decision, format!("the archive object {key} is gone"));
+            self.leave_out(decision, format!("the archive object {key} is gone"), false);
             return Ok(());
         };
         if let Some(batch) = self.busy.get(&member.notification.identity()) {
-            self.leave_out(decision, format!("batch {batch} is replaying it already"));
+            self.leave_out(decision, format!("batch {batch} is replaying it already"), true);
             return Ok(());
         }
         self.take(decision, member);
         Ok(())
     }
 
-    fn leave_out(&mut self, decision: &Decision, why: String) {
+    fn leave_out(&mut self, decision: &Decision, why: String, busy: bool) {
         let job = self.job.name.clone();
         let entry = self.left_out.entry(why.clone()).or_insert_with(|| LeftOut {
             job,
             why,
             documents: 0,
             example: decision.key.clone(),
+            busy,
         });
         entry.documents += 1;
     }
@@ -230,7 +233,10 @@ impl Planner<'_> {
         }
         let Some((manifest, outcomes)) = read_index(archive, &key)? else { return Ok(None) };
         let members = super::super::fleet::adopted_members(&manifest, &outcomes);
-        let member = |m: sluicegate_state::AdoptedMember| ReplayMember { notification: m.notification, tries: m.tries };
+        let member = |m: sluicegate_state::AdoptedMember| ReplayMember {
+            notification: m.notification,
+            tries: m.tries,
+        };
         let ordinals = manifest.members.iter().map(|member| member.ordinal);
         Ok(Some(ordinals.zip(members.into_iter().map(member)).collect()))
     }
