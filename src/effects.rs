@@ -21,8 +21,22 @@ pub const CRAWL_START: &str = "crawl.start";
 pub const CRAWL_SEEN: &str = "crawl.seen";
 /// Records how a crawl ended.
 pub const CRAWL_FINISH: &str = "crawl.finish";
+/// Says that the owner of a crawl still waits for it.
+pub const CRAWL_RENEW: &str = "crawl.renew";
+/// Makes or changes a database, table, view or crawler in the catalog.
+pub const CATALOG_DEFINE: &str = "catalog.define";
 /// Acknowledges deliveries to the inbox (I1).
 pub const INBOX_ACKNOWLEDGE: &str = "inbox.acknowledge";
+/// Creates the ledger or brings it up to date.
+pub const LEDGER_MIGRATE: &str = "ledger.migrate";
+/// Creates target tables that are not there.
+pub const TARGET_CREATE: &str = "target.create";
+/// Says that a machine lives (I11).
+pub const MACHINE_HEARTBEAT: &str = "machine.heartbeat";
+/// Says that a process ends.
+pub const MACHINE_FAREWELL: &str = "machine.farewell";
+/// Takes the turn to list a landing.
+pub const LISTING_CLAIM: &str = "listing.claim";
 
 /// Tells a person of what cannot wait.
 pub const ALERT_PUSH: &str = "alert.push";
@@ -42,7 +56,14 @@ pub const ALL: &[&str] = &[
     CRAWL_START,
     CRAWL_SEEN,
     CRAWL_FINISH,
+    CRAWL_RENEW,
+    CATALOG_DEFINE,
     INBOX_ACKNOWLEDGE,
+    LEDGER_MIGRATE,
+    TARGET_CREATE,
+    MACHINE_HEARTBEAT,
+    MACHINE_FAREWELL,
+    LISTING_CLAIM,
     ALERT_PUSH,
     SUBSCRIPTION_CONFIRM,
 ];

@@ -4,6 +4,8 @@
 pub mod archive;
 #[cfg(feature = "aws")]
 pub mod aws;
+pub mod catalog;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod curated;

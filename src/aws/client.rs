@@ -11,8 +11,9 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
-use aws_sdk_s3::config::StalledStreamProtectionConfig;
+use aws_sdk_s3::config::{ProvideCredentials, SharedCredentialsProvider, StalledStreamProtectionConfig};
 
+use super::failure::causes;
 use crate::failure::{Failure, Outcome};
 
 /// A host that does not answer at once is tried again, perhaps at another address.
@@ -32,6 +33,10 @@ const CONTROL_ATTEMPT: Duration = Duration::from_secs(20);
 const CONTROL_OPERATION: Duration = Duration::from_secs(60);
 /// A body that stands still this long is given up and read on over another connection.
 const STALLED: Duration = Duration::from_secs(20);
+/// A question of `check`: one try, and all of them. Whoever asks waits for the answer.
+const QUESTION_ATTEMPT: Duration = Duration::from_secs(5);
+const QUESTION_OPERATION: Duration = Duration::from_secs(10);
+const QUESTION_ATTEMPTS: u32 = 2;
 /// Tries of one request, where `AWS_MAX_ATTEMPTS` says nothing. The pipeline tries again on top of them, with longer
 /// pauses.
 const ATTEMPTS: u32 = 5;
@@ -49,6 +54,35 @@ pub struct AwsClients {
     glue: aws_sdk_glue::Client,
     athena: aws_sdk_athena::Client,
     sns: aws_sdk_sns::Client,
+    region: String,
+    credentials: Option<SharedCredentialsProvider>,
+}
+
+/// How long things may take, and how often they are tried.
+struct Limits {
+    s3: TimeoutConfig,
+    sqs: TimeoutConfig,
+    control: TimeoutConfig,
+    /// Where `AWS_MAX_ATTEMPTS` says nothing.
+    attempts: u32,
+}
+
+impl Limits {
+    /// Those of the pipeline.
+    fn of_work() -> Self {
+        Self {
+            s3: timeouts(S3_READ, S3_ATTEMPT, S3_OPERATION),
+            sqs: timeouts(SQS_ATTEMPT, SQS_ATTEMPT, SQS_OPERATION),
+            control: timeouts(CONTROL_ATTEMPT, CONTROL_ATTEMPT, CONTROL_OPERATION),
+            attempts: ATTEMPTS,
+        }
+    }
+
+    /// Those of somebody who waits for the answer.
+    fn of_questions() -> Self {
+        let question = timeouts(QUESTION_ATTEMPT, QUESTION_ATTEMPT, QUESTION_OPERATION);
+        Self { s3: question.clone(), sqs: question.clone(), control: question, attempts: QUESTION_ATTEMPTS }
+    }
 }
 
 impl AwsClients {
@@ -62,6 +96,18 @@ impl AwsClients {
 
     /// Clients from a loader that says some things itself, such as an endpoint or credentials.
     pub fn from_loader(loader: ConfigLoader) -> Outcome<Self> {
+        Self::with_limits(loader, Limits::of_work())
+    }
+
+    /// Clients that ask, and do not wait long for an answer.
+    ///
+    /// # Errors
+    /// As [`from_environment`](Self::from_environment).
+    pub fn for_questions() -> Outcome<Self> {
+        Self::with_limits(aws_config::defaults(BehaviorVersion::v2026_01_12()), Limits::of_questions())
+    }
+
+    fn with_limits(loader: ConfigLoader, limits: Limits) -> Outcome<Self> {
         let runtime = Runtime::start()?;
         let stalled = StalledStreamProtectionConfig::enabled()
             .upload_enabled(true)
@@ -69,18 +115,16 @@ impl AwsClients {
             .grace_period(STALLED)
             .build();
         let config = runtime.block_on(loader.stalled_stream_protection(stalled).load());
-        if config.region().is_none() {
+        let Some(region) = config.region().map(ToString::to_string) else {
             return Err(Failure::permanent("no AWS region is known: set AWS_REGION"));
-        }
-        let config = bounded_retries(config);
+        };
+        let config = bounded_retries(config, limits.attempts);
         let s3 = aws_sdk_s3::config::Builder::from(&config)
-            .timeout_config(timeouts(S3_READ, S3_ATTEMPT, S3_OPERATION))
+            .timeout_config(limits.s3)
             .force_path_style(has_own_endpoint(&config))
             .build();
-        let sqs = aws_sdk_sqs::config::Builder::from(&config)
-            .timeout_config(timeouts(SQS_ATTEMPT, SQS_ATTEMPT, SQS_OPERATION))
-            .build();
-        let control = timeouts(CONTROL_ATTEMPT, CONTROL_ATTEMPT, CONTROL_OPERATION);
+        let sqs = aws_sdk_sqs::config::Builder::from(&config).timeout_config(limits.sqs).build();
+        let control = limits.control;
         let glue = aws_sdk_glue::config::Builder::from(&config).timeout_config(control.clone()).build();
         let athena = aws_sdk_athena::config::Builder::from(&config).timeout_config(control.clone()).build();
         let sns = aws_sdk_sns::config::Builder::from(&config).timeout_config(control).build();
@@ -91,6 +135,8 @@ impl AwsClients {
             glue: aws_sdk_glue::Client::from_conf(glue),
             athena: aws_sdk_athena::Client::from_conf(athena),
             sns: aws_sdk_sns::Client::from_conf(sns),
+            region,
+            credentials: config.credentials_provider(),
         })
     }
 
@@ -112,6 +158,28 @@ impl AwsClients {
     /// The Athena client, for what the ports have no word for.
     pub fn athena(&self) -> &aws_sdk_athena::Client {
         &self.athena
+    }
+
+    /// The region that requests are signed for.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// Looks for credentials as every request does.
+    ///
+    /// # Errors
+    /// Why there are none, without any of them.
+    pub fn find_credentials(&self) -> Result<(), String> {
+        let provider = self.credentials.as_ref().ok_or("nothing is set up that could give any")?;
+        // Made inside the runtime: a time-out belongs to one.
+        let found = self.block_on(async {
+            tokio::time::timeout(QUESTION_OPERATION, provider.provide_credentials()).await
+        });
+        match found {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(causes(&error)),
+            Err(_) => Err("no answer in time from where they should come from".to_owned()),
+        }
     }
 
     /// The SNS client, for alerts.
@@ -143,11 +211,11 @@ fn timeouts(read: Duration, attempt: Duration, operation: Duration) -> TimeoutCo
 }
 
 /// Retries in the standard mode, more of them and sooner than by default; the user's own number of attempts stays.
-fn bounded_retries(config: SdkConfig) -> SdkConfig {
+fn bounded_retries(config: SdkConfig, attempts: u32) -> SdkConfig {
     let loaded = config.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
     let chosen = std::env::var_os("AWS_MAX_ATTEMPTS").map(|_| loaded.max_attempts());
     let retries = loaded
-        .with_max_attempts(chosen.unwrap_or(ATTEMPTS))
+        .with_max_attempts(chosen.unwrap_or(attempts))
         .with_initial_backoff(FIRST_BACKOFF)
         .with_max_backoff(LONGEST_BACKOFF);
     config.into_builder().retry_config(retries).build()

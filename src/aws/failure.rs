@@ -109,7 +109,7 @@ fn answer<E: ProvideErrorMetadata>(error: &E, status: u16) -> String {
 }
 
 /// The chain of causes, without the debugging output that the SDK puts behind it.
-fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

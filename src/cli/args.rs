@@ -65,6 +65,12 @@ pub(super) enum Command {
         #[arg(long, value_name = "NAME", num_args = 0..=1, conflicts_with = "sql")]
         named: Option<Option<String>>,
     },
+    /// The tables, views and crawler that the jobs need: printed and compared with what is there
+    Catalog {
+        /// Make what is missing, and change what can be changed without harm; nothing is ever taken away
+        #[arg(long)]
+        apply: bool,
+    },
     /// Try configuration, reachability and schema; each finding with what to do about it
     Check,
     /// What a document would become, or why not; loads nothing

@@ -32,6 +32,9 @@ use super::session::{Session, host, load_config};
 use super::signals::{Asked, stop_on_signal};
 use super::summary::Summary;
 
+/// Loads that one process makes at a time, where the warehouse takes as many.
+const LOADS: usize = 2;
+
 /// `sluicegate drain`.
 pub(super) fn drain(flags: &Flags, options: &DrainOptions) -> Result<Exit, Stop> {
     drain_from(flags, options, if options.watch { Intake::Watch } else { Intake::Once })
@@ -80,6 +83,7 @@ pub(super) fn drain_config(
     asked: &Asked,
 ) -> Result<Drained, Stop> {
     assemble::refuse_unsupported(config)?;
+    assemble::get_ready(config);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let holder = format!("process {} on {} since {}", std::process::id(), host(), time(clock.now()));
     let _lock = match DrainerLock::acquire(&config.settings.state, &holder)? {
@@ -87,7 +91,13 @@ pub(super) fn drain_config(
         Err(holder) => return Ok(Drained::HeldBy(holder)),
     };
     assemble::warn_of_missing_crawlers(config);
-    assemble::prepare_folders(config)?;
+    if let Some(missing) = assemble::prepare_folders(config)? {
+        // Who watches goes on with what does not need it, and with the rest once it is there.
+        if !options.watch {
+            return Err(Stop::failed(missing));
+        }
+        tracing::warn!("{missing}");
+    }
     let mut session = Session::begin(config, Seam::default(), clock.clone())?;
     let surroundings = Surroundings {
         clock: clock.clone(),
@@ -209,7 +219,9 @@ fn parts(
     let catalogs = assemble::catalogs(config, &context.clock)?;
     stages.push(Box::new(FleetStage::new(context.clone(), watch)?));
     stages.push(Box::new(ArchiveStage::new(context.clone())?));
-    stages.push(Box::new(LoadStage::new(context.clone())?));
+    for number in 0..LOADS {
+        stages.push(Box::new(LoadStage::numbered(context.clone(), number)?));
+    }
     stages.push(Box::new(PublishStage::new(context.clone())?));
     stages.push(Box::new(CrawlStage::new(context.clone(), catalogs, WindowEnd::Ticks { watch })?));
     let alarms = assemble::alarms(config)?;

@@ -3,6 +3,7 @@
 mod args;
 mod assemble;
 mod bill;
+mod catalog;
 mod check;
 mod completions;
 mod demo;
@@ -62,6 +63,7 @@ fn run(flags: &Flags) -> Result<Exit, Stop> {
         Command::Jobs(command) => jobs::jobs(flags, command),
         Command::Status => status::status(flags),
         Command::Query { sql, named } => query::query(flags, sql.as_deref(), named.as_ref()),
+        Command::Catalog { apply } => catalog::catalog(flags, *apply),
         Command::Check => check::check(flags),
         Command::Try { file, job } => try_file::try_file(flags, file, job.as_deref()),
         Command::Completions { shell } => completions::completions(*shell),

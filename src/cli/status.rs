@@ -33,6 +33,7 @@ struct JobStatus {
     expires_in_hours: Option<i64>,
     received: u64,
     redeliveries: u64,
+    missed: u64,
     batches: BTreeMap<String, u64>,
     outcomes: BTreeMap<String, u64>,
     awaiting_crawl: u64,
@@ -96,6 +97,7 @@ fn gather(config: &Config, clock: Arc<dyn Clock>) -> Result<Status, Stop> {
         }
         let status = job_status(job, store.as_ref(), warehouse.as_deref_mut(), now, &mut problems)?;
         note_outcomes(&status, &mut notes);
+        note_missed(&status, &mut notes);
         jobs.push(status);
     }
     let (counters, refused, unreadable) = match &store {
@@ -162,6 +164,7 @@ fn job_status(
         expires_in_hours: backlog.earliest_expiry.map(|at| (at - now).num_hours()),
         received: totals.received,
         redeliveries: totals.redeliveries,
+        missed: totals.missed,
         batches: STATES.iter().map(|state| (state.to_string(), count(state))).collect(),
         outcomes,
         awaiting_crawl,
@@ -246,6 +249,18 @@ fn note_outcomes(status: &JobStatus, notes: &mut Vec<Problem>) {
     if !words.is_empty() {
         let what = format!("{}: turned away so far: {}", status.job, words.join(", "));
         notes.push(Problem { what, command: "sluicegate jobs show KEY".to_owned() });
+    }
+}
+
+/// They are loaded like all others; that nobody told of them is the wiring's trouble.
+fn note_missed(status: &JobStatus, notes: &mut Vec<Problem>) {
+    if status.missed > 0 {
+        let documents = counted(status.missed, "document", "documents");
+        let what = format!(
+            "{}: {documents} landed without a notification and were found by the hourly listing",
+            status.job
+        );
+        notes.push(Problem { what, command: "sluicegate check".to_owned() });
     }
 }
 

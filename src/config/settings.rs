@@ -25,6 +25,8 @@ pub struct Settings {
     pub archive: Location,
     /// The Glue database; none: the embedded catalog.
     pub catalog_database: Option<String>,
+    /// The name or ARN of the role of a crawler that `catalog --apply` makes.
+    pub catalog_role: Option<String>,
     /// The Athena workgroup; none: the embedded engine.
     pub athena_workgroup: Option<String>,
     /// Where Athena writes results.
@@ -105,6 +107,7 @@ struct InboxTable {
 #[serde(deny_unknown_fields, default)]
 struct CatalogTable {
     database: String,
+    role: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -158,6 +161,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<(Settings, Spanned<String
         curated: source.read(&read.curated, Location::parse)?,
         archive: source.read(&read.archive, Location::parse)?,
         catalog_database: some(read.catalog.database),
+        catalog_role: some(read.catalog.role),
         athena_workgroup: some(read.athena.workgroup),
         athena_output: output.map(Spanned::into_inner),
         alert: alert(&source, read.alert)?,

@@ -1,8 +1,7 @@
 //! The inbox that looks into the landing folder. A file that was written a moment ago may still be growing: it is taken
 //! when two looks, at least 200 ms apart, find the same size and modification time.
 
-use std::collections::{HashMap, HashSet};
-use std::fs;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,13 +21,17 @@ const SETTLED_AGE: TimeDelta = TimeDelta::seconds(2);
 /// The least time between the two looks at a younger one.
 const SETTLING_TIME: TimeDelta = TimeDelta::milliseconds(200);
 /// Files in one delivery: one journal commit covers them all.
-const DELIVERY_FILES: usize = 5_000;
+const DELIVERY_FILES: usize = 1_000;
 
 /// Scans one job's landing folder.
 pub struct FolderInbox {
     job: Arc<Job>,
     root: PathBuf,
     clock: Arc<dyn Clock>,
+    /// Found by the last look and ready to be taken, the oldest first.
+    settled: VecDeque<(String, FileStamp)>,
+    /// How many files the last look found too young.
+    unsettled: u64,
     /// Files handed over and acknowledged in this process.
     taken: HashSet<(String, FileStamp)>,
     /// Files handed over, not yet acknowledged, by receipt.
@@ -50,6 +53,8 @@ impl FolderInbox {
             job,
             root: root.into(),
             clock,
+            settled: VecDeque::new(),
+            unsettled: 0,
             taken: HashSet::new(),
             offered: HashMap::new(),
             young: HashMap::new(),
@@ -60,19 +65,32 @@ impl FolderInbox {
         }
     }
 
-    /// The files of the job that have not been taken in their present state.
-    fn look(&mut self) -> Outcome<Vec<(String, FileStamp)>> {
+    /// Walks through the landing, once for all that it has: what may be taken is offered piece by piece.
+    fn look(&mut self, now: Timestamp) -> Outcome<()> {
+        let found = self.walk()?;
+        let present: HashSet<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
+        self.young.retain(|key, _| present.contains(key.as_str()));
+        let total = found.len();
+        let settled: VecDeque<_> =
+            found.into_iter().filter(|(key, stamp)| self.has_settled(key, *stamp, now)).collect();
+        self.unsettled = (total - settled.len()) as u64;
+        self.settled = settled;
+        Ok(())
+    }
+
+    /// The files of the job that have not been taken in their present state, the oldest first.
+    fn walk(&mut self) -> Outcome<Vec<(String, FileStamp)>> {
         let mut found = Vec::new();
         let mut nameless = Vec::new();
         let job = &self.job;
         walk(&self.root, false, &mut |file| match file {
-            Found::File(key, path) if job.matches(LOCAL_BUCKET, key) => {
+            Found::File(file) if job.matches(LOCAL_BUCKET, file.key) => {
                 // A file that vanishes between the two calls is simply not there.
-                if let Ok(stamp) = fs::metadata(path).and_then(|metadata| FileStamp::of(&metadata)) {
-                    found.push((key.to_owned(), stamp));
+                if let Ok(stamp) = file.metadata().and_then(|metadata| FileStamp::of(&metadata)) {
+                    found.push((file.key.to_owned(), stamp));
                 }
             }
-            Found::File(..) => {}
+            Found::File(_) => {}
             Found::Nameless(path) => nameless.push(path.to_owned()),
         })?;
         self.nameless = nameless.into_iter().filter(|path| !self.told.contains(path)).collect();
@@ -144,24 +162,19 @@ fn nameless(path: &std::path::Path) -> Arrival {
 
 impl Inbox for FolderInbox {
     fn poll(&mut self) -> Outcome<Poll> {
-        let now = self.clock.now();
-        let found = self.look()?;
-        let present: HashSet<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
-        self.young.retain(|key, _| present.contains(key.as_str()));
-        let total = found.len();
-        let settled: Vec<_> =
-            found.into_iter().filter(|(key, stamp)| self.has_settled(key, *stamp, now)).collect();
-        let unsettled = (total - settled.len()) as u64;
         self.offered.clear();
-        // The rest is found again by the next look.
-        let more = settled.len() > DELIVERY_FILES;
-        let now_taken: Vec<_> = settled.into_iter().take(DELIVERY_FILES).collect();
-        let deliveries = if now_taken.is_empty() && self.nameless.is_empty() {
+        // What was offered and not acknowledged is found again by a later look.
+        if self.settled.is_empty() {
+            self.look(self.clock.now())?;
+        }
+        let count = self.settled.len().min(DELIVERY_FILES);
+        let offer: Vec<_> = self.settled.drain(..count).collect();
+        let deliveries = if offer.is_empty() && self.nameless.is_empty() {
             Vec::new()
         } else {
-            vec![self.delivery(now_taken)]
+            vec![self.delivery(offer)]
         };
-        Ok(Poll { deliveries, unsettled, more })
+        Ok(Poll { deliveries, unsettled: self.unsettled, more: !self.settled.is_empty() })
     }
 
     fn acknowledge(&mut self, receipts: &[String]) -> Outcome<()> {
@@ -182,6 +195,7 @@ impl Inbox for FolderInbox {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
+    use std::fs;
     use std::os::unix::ffi::OsStrExt;
 
     use super::*;

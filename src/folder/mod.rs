@@ -58,7 +58,7 @@ impl FileStamp {
 /// Calls `visit` with the key of every file under `root`.
 pub fn keys(root: &std::path::Path, visit: &mut dyn FnMut(&str)) -> crate::failure::Outcome<()> {
     store::walk(root, false, &mut |found| match found {
-        store::Found::File(key, _) => visit(key),
+        store::Found::File(file) => visit(file.key),
         store::Found::Nameless(path) => visit(&path.to_string_lossy()),
     })
 }

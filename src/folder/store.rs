@@ -1,7 +1,7 @@
 //! A folder as an object store. Objects are written in `.tmp`, fsynced and hard-linked into place, so that a name never
 //! shows anything but a finished object, even after a kill, and an existing object is never replaced.
 
-use std::fs::{self, File};
+use std::fs::{self, DirEntry, File, FileType, Metadata};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,13 +19,21 @@ const TEMPORARY: &str = ".tmp";
 /// Objects under one folder; keys are paths relative to it, with `/`.
 pub struct FolderStore {
     root: PathBuf,
+    /// The root is never made here: where it is not there, nothing is known about any object.
+    kept: bool,
     next_temporary: AtomicU64,
 }
 
 impl FolderStore {
     /// A store over `root`, which need not exist yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), next_temporary: AtomicU64::new(0) }
+        Self { root: root.into(), kept: false, next_temporary: AtomicU64::new(0) }
+    }
+
+    /// A store whose folder has to be there at every use. One that is not mounted must not be taken for an empty one,
+    /// and nothing may be written below the place where it will be mounted again.
+    pub fn kept(root: impl Into<PathBuf>) -> Self {
+        Self { kept: true, ..Self::new(root) }
     }
 
     /// Removes what a killed process left in `.tmp`; called once at the start of a drainer.
@@ -57,6 +65,19 @@ impl FolderStore {
             Ok(metadata) if metadata.is_dir() => Ok(()),
             Ok(_) => Err(Failure::permanent(format!("{} is not a folder", self.root.display()))),
             Err(error) => Err(io_failure("cannot open the folder", &self.root, &error)),
+        }
+    }
+
+    /// For a store that is kept: trouble with the place, which passes when it is mounted again.
+    fn kept_root_must_be_there(&self) -> Outcome<()> {
+        match fs::metadata(&self.root) {
+            Err(error) if self.kept && error.kind() == io::ErrorKind::NotFound => {
+                let root = self.root.display();
+                Err(Failure::transient(format!(
+                    "the folder {root} is not there: mount it, or make it if it is lost for good: mkdir -p {root}"
+                )))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -101,12 +122,11 @@ impl ObjectStore for FolderStore {
                 return refusal(&path, &error).map(Got::Refused);
             }
         };
-        let (stamp, info) =
-            describe(announced.key, &file).map_err(|e| io_failure("cannot read", &path, &e))?;
-        let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
-        if !is_file {
+        let (kind, stamp) = look_at(&file).map_err(|e| io_failure("cannot read", &path, &e))?;
+        if !kind.is_file() {
             return Ok(Got::Refused(Refusal::NotFound));
         }
+        let info = describe(announced.key, stamp);
         if info.etag != announced.etag {
             return Ok(Got::Refused(Refusal::Overwritten));
         }
@@ -119,15 +139,17 @@ impl ObjectStore for FolderStore {
             Ok(file) => file,
             // A file where the key has a folder: below it there is nothing.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                self.kept_root_must_be_there()?;
                 return Ok(None);
             }
             Err(error) => return Err(io_failure("cannot open", &path, &error)),
         };
-        if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        let (kind, stamp) = look_at(&file).map_err(|e| io_failure("cannot read", &path, &e))?;
+        if !kind.is_file() {
             // A folder is a prefix of keys, and no object.
             return Ok(None);
         }
-        let (stamp, info) = describe(key, &file).map_err(|e| io_failure("cannot read", &path, &e))?;
+        let info = describe(key, stamp);
         Ok(Some(Fetched { info, body: Box::new(StampedReader::new(file, stamp)) }))
     }
 
@@ -151,6 +173,7 @@ impl ObjectStore for FolderStore {
 
     fn put_new(&self, key: &str, body: &mut dyn ReadSeek, size: u64, _sha256: &str) -> Outcome<PutAnswer> {
         let path = self.own_path(key)?;
+        self.kept_root_must_be_there()?;
         let temporary = self.write_temporary(body, size)?;
         let parent = path.parent().unwrap_or(&self.root).to_owned();
         create_folders_durably(&parent).map_err(|e| io_failure("cannot make the folder", &parent, &e))?;
@@ -170,33 +193,37 @@ impl ObjectStore for FolderStore {
         self.root_must_exist()?;
         let mut files = Vec::new();
         walk(&self.root, true, &mut |found| {
-            if let Found::File(key, path) = found
-                && key.starts_with(prefix)
+            if let Found::File(file) = found
+                && file.key.starts_with(prefix)
             {
-                files.push((key.to_owned(), path.to_owned()));
+                files.push((file.key.to_owned(), file.path()));
             }
         })?;
         files.sort();
         for (key, path) in files {
             let Ok(file) = File::open(&path) else { continue };
-            let (_, info) = describe(&key, &file).map_err(|e| io_failure("cannot read", &path, &e))?;
-            visit(info)?;
+            let (_, stamp) = look_at(&file).map_err(|e| io_failure("cannot read", &path, &e))?;
+            visit(describe(&key, stamp))?;
         }
         Ok(())
     }
 }
 
-fn describe(key: &str, file: &File) -> io::Result<(FileStamp, ObjectInfo)> {
-    let stamp = FileStamp::of(&file.metadata()?)?;
-    let info = ObjectInfo {
+/// What an open file is, and its present state.
+fn look_at(file: &File) -> io::Result<(FileType, FileStamp)> {
+    let metadata = file.metadata()?;
+    Ok((metadata.file_type(), FileStamp::of(&metadata)?))
+}
+
+fn describe(key: &str, stamp: FileStamp) -> ObjectInfo {
+    ObjectInfo {
         key: key.to_owned(),
         size: stamp.size,
         etag: stamp.etag(),
         version: VersionSource::Content,
         last_modified: stamp.last_modified(),
         expires_at: None,
-    };
-    Ok((stamp, info))
+    }
 }
 
 fn refusal(path: &Path, error: &io::Error) -> Outcome<Refusal> {
@@ -229,47 +256,101 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 
 /// One file found by a walk.
 pub(super) enum Found<'a> {
-    /// Its key, and where it lies.
-    File(&'a str, &'a Path),
-    /// Its name is no UTF-8, so that it cannot have a key.
+    /// A regular file, or a link to one.
+    File(FoundFile<'a>),
+    /// Its name, or that of a folder above it, is no UTF-8, so that it cannot have a key.
     Nameless(&'a Path),
+}
+
+/// A file with a key.
+pub(super) struct FoundFile<'a> {
+    /// Its key.
+    pub(super) key: &'a str,
+    entry: &'a DirEntry,
+    linked: bool,
+}
+
+impl FoundFile<'_> {
+    /// Of the file itself where it is a link. Asked relative to the open folder: the system then looks up one name
+    /// instead of a whole path, which counts where there are many files.
+    pub(super) fn metadata(&self) -> io::Result<Metadata> {
+        if self.linked { fs::metadata(self.entry.path()) } else { self.entry.metadata() }
+    }
+
+    /// Where it lies.
+    pub(super) fn path(&self) -> PathBuf {
+        self.entry.path()
+    }
 }
 
 /// Calls `visit` for each regular file below `root`. Folders that are links are not followed: they could lead round in a
 /// circle. `.tmp` is left out where it is our own.
 pub(super) fn walk(root: &Path, own: bool, visit: &mut dyn FnMut(Found<'_>)) -> Outcome<()> {
-    walk_folder(root, root, own, visit)
+    let mut walk = Walk { root, own, key: String::new(), visit };
+    walk.folder(root, true)
 }
 
-fn walk_folder(root: &Path, folder: &Path, own: bool, visit: &mut dyn FnMut(Found<'_>)) -> Outcome<()> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if folder != root && error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(io_failure("cannot read the folder", folder, &error)),
-    };
-    for entry in entries {
-        let entry = entry.map_err(|e| io_failure("cannot read the folder", folder, &e))?;
-        let path = entry.path();
-        let Ok(kind) = entry.file_type() else { continue };
-        if kind.is_dir() {
-            if !(own && folder == root && entry.file_name() == TEMPORARY) {
-                walk_folder(root, &path, own, visit)?;
+struct Walk<'a> {
+    root: &'a Path,
+    own: bool,
+    /// The key of the folder, with a `/` at its end; then of a file in it.
+    key: String,
+    visit: &'a mut dyn FnMut(Found<'_>),
+}
+
+impl Walk<'_> {
+    /// `named` says whether what lies in the folder can have a key.
+    fn folder(&mut self, folder: &Path, named: bool) -> Outcome<()> {
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if folder != self.root && error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(io_failure("cannot read the folder", folder, &error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(|e| io_failure("cannot read the folder", folder, &e))?;
+            self.entry(folder, &entry, named)?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, folder: &Path, entry: &DirEntry, named: bool) -> Outcome<()> {
+        let Ok(kind) = entry.file_type() else { return Ok(()) };
+        let name = entry.file_name();
+        let length = self.key.len();
+        let named = match name.to_str().filter(|_| named) {
+            Some(name) => {
+                self.key.push_str(name);
+                true
             }
-        } else if kind.is_file() || path.is_file() {
-            match key_of(root, &path) {
-                Some(key) => visit(Found::File(&key, &path)),
-                None => visit(Found::Nameless(&path)),
+            None => false,
+        };
+        let result = if kind.is_dir() {
+            self.subfolder(folder, entry, named)
+        } else {
+            if kind.is_file() || entry.path().is_file() {
+                self.file(entry, kind.is_symlink(), named);
             }
+            Ok(())
+        };
+        self.key.truncate(length);
+        result
+    }
+
+    fn subfolder(&mut self, folder: &Path, entry: &DirEntry, named: bool) -> Outcome<()> {
+        if self.own && folder == self.root && entry.file_name() == TEMPORARY {
+            return Ok(());
+        }
+        self.key.push('/');
+        self.folder(&entry.path(), named)
+    }
+
+    fn file(&mut self, entry: &DirEntry, linked: bool, named: bool) {
+        if named {
+            (self.visit)(Found::File(FoundFile { key: &self.key, entry, linked }));
+        } else {
+            (self.visit)(Found::Nameless(&entry.path()));
         }
     }
-    Ok(())
-}
-
-/// The key of a path, unless its name is no UTF-8.
-fn key_of(root: &Path, path: &Path) -> Option<String> {
-    let relative = path.strip_prefix(root).ok()?;
-    let parts: Option<Vec<_>> = relative.components().map(|part| part.as_os_str().to_str()).collect();
-    Some(parts?.join("/"))
 }
 
 #[cfg(test)]
@@ -307,6 +388,28 @@ mod tests {
         let store = FolderStore::new(folder.path().join("not-mounted"));
         let announced = Announced { key: "a.txt", version_id: None, etag: "1-1" };
         assert!(store.get_announced(&announced).is_err());
+    }
+
+    #[test]
+    fn a_kept_folder_that_is_not_there_is_not_made_and_says_nothing_about_its_objects() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("not-mounted");
+        let store = FolderStore::kept(&root);
+        let refused = [
+            store.get("a").err(),
+            store.head("a").err(),
+            store.list("", &mut |_| Ok(())).err(),
+            store.put_new("a", &mut Cursor::new(b"x".to_vec()), 1, "").err(),
+        ];
+        for failure in refused {
+            let failure = failure.expect("nobody knows what is there");
+            assert_eq!(failure.kind, crate::failure::FailureKind::Transient, "{failure}");
+            assert!(failure.message.contains("not-mounted"), "{failure}");
+        }
+        assert!(!root.exists());
+        fs::create_dir(&root).unwrap();
+        assert!(store.get("a").unwrap().is_none());
+        assert_eq!(put(&store, "a", b"x"), PutAnswer::Written);
     }
 
     #[test]

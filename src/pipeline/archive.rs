@@ -20,8 +20,8 @@ use super::archived::read_archive;
 use super::attempt::{fail, idle};
 use super::backoff;
 use super::context::Context;
-use super::fetch::{self, FetchedBatch};
-use super::handover::ArchiveCopy;
+use super::fetch::{self, FetchedBatch, Fetchers};
+use super::handover::{ArchiveCopy, ArchivedCopy};
 use super::replay::ParentArchives;
 use super::stage::{Stage, Tick};
 
@@ -34,13 +34,14 @@ pub struct ArchiveStage {
     store: Store,
     /// The job whose turn it is to seal.
     turn: usize,
+    fetchers: Fetchers,
 }
 
 impl ArchiveStage {
     /// A stage with a state connection of its own.
     pub fn new(context: Arc<Context>) -> Outcome<Self> {
         let store = context.open_store()?;
-        Ok(Self { context, store, turn: 0 })
+        Ok(Self { context, store, turn: 0, fetchers: Fetchers::default() })
     }
 
     /// Seals a batch of the job whose turn it is, or of the next one that has something to seal.
@@ -97,13 +98,13 @@ impl ArchiveStage {
         } else {
             Arc::new(ParentArchives::find(self.context.archive.clone(), landing.bucket(), &manifest)?)
         };
-        let mut fetched = fetch::fetch(&self.context, landing.as_ref(), &manifest)?;
+        let mut fetched = fetch::fetch(&self.context, &mut self.fetchers, landing.as_ref(), &manifest)?;
         self.journal_overwriters(&manifest, &fetched.outcomes, landing.as_ref())?;
         match self.put(&key, &mut fetched)? {
             PutAnswer::Written => {
-                let FetchedBatch { copy, outcomes } = fetched;
+                let FetchedBatch { copy, outcomes, originals } = fetched;
                 let size = copy.size;
-                self.context.handover.archives.put(&batch.batch_id, copy, &[size]);
+                self.hand_over(batch, ArchivedCopy::made(copy, originals, (manifest, outcomes.clone())));
                 Ok((outcomes, format!("archived as {key}, {size} bytes")))
             }
             PutAnswer::Exists => {
@@ -119,9 +120,13 @@ impl ArchiveStage {
     fn adopt(&self, batch: &Batch, mut copy: ArchiveCopy) -> Outcome<(Outcomes, String)> {
         let outcomes = crate::archive::read_outcomes(&mut copy.file)
             .map_err(|error| Failure::permanent(format!("the archive of {}: {error}", batch.batch_id)))?;
-        let size = copy.size;
-        self.context.handover.archives.put(&batch.batch_id, copy, &[size]);
+        self.hand_over(batch, ArchivedCopy::packed(copy));
         Ok((outcomes, "the archive object was there already; adopted".to_owned()))
+    }
+
+    fn hand_over(&self, batch: &Batch, copy: ArchivedCopy) {
+        let sizes = copy.sizes();
+        self.context.handover.archives.put(&batch.batch_id, copy, &sizes);
     }
 
     fn put(&self, key: &str, fetched: &mut FetchedBatch) -> Outcome<PutAnswer> {

@@ -2,7 +2,8 @@
 //!
 //! Every piece of work advances a generation. A stage that found nothing to do notes the generation that it saw before
 //! it looked. When all stages rest at the present generation, nothing can have changed since any of them looked: the
-//! pipeline is quiet.
+//! pipeline is quiet. A stage whose looks cost much may rest aside: it is woken when all others rest at a generation that
+//! it has not seen, so that it too has looked after the last work when the pipeline is quiet.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,10 +20,31 @@ const LONGEST_REST: Duration = Duration::from_secs(30);
 #[derive(Default)]
 struct State {
     generation: u64,
-    /// By stage: the generation at which it rests, and why.
-    resting: Vec<Option<(u64, Idle)>>,
+    /// By stage: its rest, if it rests.
+    resting: Vec<Option<Rest>>,
     stopped: bool,
     failure: Option<Failure>,
+}
+
+/// How a stage rests.
+#[derive(Clone)]
+struct Rest {
+    /// The generation that it saw before it looked.
+    seen: u64,
+    idle: Idle,
+    /// Not woken by what others do, but when they rest.
+    aside: bool,
+}
+
+impl State {
+    /// Whether every stage but `stage` rests at the present generation, or aside.
+    fn others_rest(&self, stage: usize) -> bool {
+        let rests = |rest: &Rest| rest.aside || rest.seen == self.generation;
+        self.resting
+            .iter()
+            .enumerate()
+            .all(|(other, rest)| other == stage || rest.as_ref().is_some_and(rests))
+    }
 }
 
 /// Shared by all stages of a run and its scheduler.
@@ -76,18 +98,30 @@ impl Bell {
 
     /// Rests until something happens after generation `seen`, the time `idle.wake_at` comes, or the run ends.
     pub fn rest(&self, stage: usize, seen: u64, idle: Idle, now: Timestamp) {
-        let wait = idle.wake_at.map_or(LONGEST_REST, |at| (at - now).to_std().unwrap_or(Duration::ZERO));
+        self.rest_as(stage, Rest { seen, idle, aside: false }, now);
+    }
+
+    /// Rests until something has happened after generation `seen` and all other stages rest again, the time
+    /// `idle.wake_at` comes, or the run ends. Two that rest aside do not wait for each other.
+    pub fn rest_aside(&self, stage: usize, seen: u64, idle: Idle, now: Timestamp) {
+        self.rest_as(stage, Rest { seen, idle, aside: true }, now);
+    }
+
+    fn rest_as(&self, stage: usize, rest: Rest, now: Timestamp) {
+        let wait = rest.idle.wake_at.map_or(LONGEST_REST, |at| (at - now).to_std().unwrap_or(Duration::ZERO));
+        let Rest { seen, aside, .. } = rest;
+        let rests = |state: &mut State| {
+            !state.stopped && (state.generation == seen || (aside && !state.others_rest(stage)))
+        };
         let mut state = self.lock();
-        if state.stopped || state.generation != seen {
+        if !rests(&mut state) {
             return;
         }
-        state.resting[stage] = Some((seen, idle));
+        state.resting[stage] = Some(rest);
         self.changed.notify_all();
         let (mut state, _) = self
             .changed
-            .wait_timeout_while(state, wait.min(LONGEST_REST), |state| {
-                !state.stopped && state.generation == seen
-            })
+            .wait_timeout_while(state, wait.min(LONGEST_REST), rests)
             .unwrap_or_else(PoisonError::into_inner);
         state.resting[stage] = None;
     }
@@ -97,7 +131,7 @@ impl Bell {
     pub fn wait_quiet(&self, limit: Duration) -> Option<Vec<Idle>> {
         let state = self.lock();
         let quiet = |state: &State| {
-            state.resting.iter().all(|rest| rest.as_ref().is_some_and(|(seen, _)| *seen == state.generation))
+            state.resting.iter().all(|rest| rest.as_ref().is_some_and(|rest| rest.seen == state.generation))
         };
         let (state, _) = self
             .changed
@@ -107,7 +141,7 @@ impl Bell {
             return None;
         }
         let resting = state.resting.iter().flatten();
-        Some(resting.filter(|(_, idle)| idle.waiting_for.is_some()).map(|(_, idle)| idle.clone()).collect())
+        Some(resting.map(|rest| &rest.idle).filter(|idle| idle.waiting_for.is_some()).cloned().collect())
     }
 
     /// Whether the run was stopped.
@@ -152,5 +186,42 @@ mod tests {
         bell.stop();
         first.join().unwrap();
         second.join().unwrap();
+    }
+
+    #[test]
+    fn who_rests_aside_sleeps_while_others_work_and_looks_again_before_it_is_quiet() {
+        let bell = std::sync::Arc::new(Bell::new(2));
+        let now = chrono::Utc::now();
+        let (woken, wakes) = std::sync::mpsc::channel();
+        let aside = {
+            let bell = bell.clone();
+            std::thread::spawn(move || {
+                // It looked before anything happened.
+                let mut seen = Some(0);
+                while let Some(generation) = seen {
+                    bell.rest_aside(0, generation, Idle::default(), now);
+                    seen = bell.generation();
+                    woken.send(seen).unwrap();
+                }
+            })
+        };
+        let worker = bell.generation().unwrap();
+        bell.ring();
+        bell.ring();
+        // The worker has not rested since it rang, so nobody wakes who rests aside; nor is it quiet.
+        bell.rest(1, worker, Idle::default(), now);
+        assert_eq!(
+            wakes.recv_timeout(Duration::from_millis(50)),
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+        );
+        let worker = {
+            let bell = bell.clone();
+            std::thread::spawn(move || bell.rest(1, 2, Idle::default(), now))
+        };
+        assert_eq!(wakes.recv_timeout(Duration::from_secs(5)), Ok(Some(2)), "it looks once the other rests");
+        assert_eq!(bell.wait_quiet(Duration::from_secs(5)), Some(Vec::new()));
+        bell.stop();
+        aside.join().unwrap();
+        worker.join().unwrap();
     }
 }

@@ -3,6 +3,7 @@
 //! A small batch is parsed once and kept; a larger one is parsed again at each visit, so that memory stays bounded
 //! whatever a customer sends. Either way the result is a function of the archive and the definition alone.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::{BufReader, Read};
 
@@ -13,7 +14,7 @@ use crate::failure::{Failure, Outcome};
 use crate::ports::warehouse::{DocumentEnd, DocumentSource, DocumentVisitor, Flow};
 use crate::transform::{Collected, Definition, Stopped};
 
-use super::handover::ArchiveCopy;
+use super::handover::Content;
 
 /// A member above this size is parsed as a stream.
 const LARGE_BYTES: u64 = 4 << 20;
@@ -21,6 +22,8 @@ const LARGE_BYTES: u64 = 4 << 20;
 const CHUNK_BYTES: u64 = 8 << 20;
 /// Documents that are parsed at a time.
 const CHUNK_DOCUMENTS: usize = 512;
+/// Documents that one thread parses before it looks for others.
+const DOCUMENTS_AT_LEAST: usize = 8;
 /// Text that the records of one collected document may have; above it the document is parsed as a stream.
 const DOCUMENT_TEXT: usize = 16 << 20;
 /// Text of records that is kept between visits.
@@ -33,14 +36,14 @@ type Parsed = (u32, Collected);
 pub struct ArchivedDocuments<'a> {
     definition: &'a Definition,
     outcomes: &'a Outcomes,
-    copy: RefCell<&'a mut ArchiveCopy>,
+    content: RefCell<&'a mut Content>,
     kept: RefCell<Option<Vec<Parsed>>>,
 }
 
 impl<'a> ArchivedDocuments<'a> {
-    /// The documents in `copy`, whose outcomes are `outcomes`.
-    pub fn new(definition: &'a Definition, outcomes: &'a Outcomes, copy: &'a mut ArchiveCopy) -> Self {
-        Self { definition, outcomes, copy: RefCell::new(copy), kept: RefCell::new(None) }
+    /// The documents in `content`, whose outcomes are `outcomes`.
+    pub fn new(definition: &'a Definition, outcomes: &'a Outcomes, content: &'a mut Content) -> Self {
+        Self { definition, outcomes, content: RefCell::new(content), kept: RefCell::new(None) }
     }
 }
 
@@ -49,8 +52,7 @@ impl DocumentSource for ArchivedDocuments<'_> {
         if let Some(kept) = self.kept.borrow().as_ref() {
             return kept.iter().try_for_each(|(ordinal, document)| show(*ordinal, document, visitor));
         }
-        let mut copy = self.copy.borrow_mut();
-        copy.rewind().map_err(|error| Failure::transient(format!("cannot read the spool: {error}")))?;
+        let mut content = self.content.borrow_mut();
         let mut pass = Pass {
             definition: self.definition,
             chunk: Vec::new(),
@@ -59,7 +61,14 @@ impl DocumentSource for ArchivedDocuments<'_> {
             kept_text: 0,
             visitor,
         };
-        pass.run(BufReader::new(&mut copy.file), self.outcomes)?;
+        match &mut **content {
+            Content::Packed(copy) => {
+                let rewound = copy.rewind();
+                rewound.map_err(|error| Failure::transient(format!("cannot read the spool: {error}")))?;
+                pass.run(BufReader::new(&mut copy.file), self.outcomes)?;
+            }
+            Content::Originals(originals) => pass.run_originals(originals)?,
+        }
         *self.kept.borrow_mut() = pass.kept;
         Ok(())
     }
@@ -68,7 +77,7 @@ impl DocumentSource for ArchivedDocuments<'_> {
 /// One reading of the archive.
 struct Pass<'a> {
     definition: &'a Definition,
-    chunk: Vec<(u32, Vec<u8>)>,
+    chunk: Vec<(u32, Cow<'a, [u8]>)>,
     chunk_bytes: u64,
     /// What is kept for the next visit; none once the batch turned out to be too large for that.
     kept: Option<Vec<Parsed>>,
@@ -76,7 +85,7 @@ struct Pass<'a> {
     visitor: &'a mut dyn DocumentVisitor,
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
     fn run(&mut self, archive: impl Read, outcomes: &Outcomes) -> Outcome<()> {
         let mut reader = ArchiveReader::new(archive).map_err(archive_failure)?;
         while let Some(member) = reader.next_member().map_err(archive_failure)? {
@@ -90,13 +99,21 @@ impl Pass<'_> {
                 self.stream(ordinal, Verified::new(member, expected))?;
             } else {
                 let bytes = read_verified(member, expected).map_err(archive_failure)?;
-                self.add(ordinal, bytes)?;
+                self.add(ordinal, Cow::Owned(bytes))?;
             }
         }
         self.flush()
     }
 
-    fn add(&mut self, ordinal: u32, bytes: Vec<u8>) -> Outcome<()> {
+    /// They are what this process hashed and packed a moment ago, and small.
+    fn run_originals(&mut self, originals: &'a [(u32, Vec<u8>)]) -> Outcome<()> {
+        for (ordinal, bytes) in originals {
+            self.add(*ordinal, Cow::Borrowed(bytes))?;
+        }
+        self.flush()
+    }
+
+    fn add(&mut self, ordinal: u32, bytes: Cow<'a, [u8]>) -> Outcome<()> {
         self.chunk_bytes += bytes.len() as u64;
         self.chunk.push((ordinal, bytes));
         if self.chunk_bytes >= CHUNK_BYTES || self.chunk.len() >= CHUNK_DOCUMENTS {
@@ -110,13 +127,16 @@ impl Pass<'_> {
         let chunk = std::mem::take(&mut self.chunk);
         self.chunk_bytes = 0;
         let definition = self.definition;
-        let parsed: Vec<Collected> =
-            chunk.par_iter().map(|(_, bytes)| definition.collect(bytes, DOCUMENT_TEXT)).collect();
+        let parsed: Vec<Collected> = chunk
+            .par_iter()
+            .with_min_len(DOCUMENTS_AT_LEAST)
+            .map(|(_, bytes)| definition.collect(bytes, DOCUMENT_TEXT))
+            .collect();
         for ((ordinal, bytes), document) in chunk.into_iter().zip(parsed) {
             if matches!(document, Collected::TooLarge) {
                 // A small file that unpacks to a large one.
                 self.kept = None;
-                self.stream(ordinal, bytes.as_slice())?;
+                self.stream(ordinal, &*bytes)?;
                 continue;
             }
             show(ordinal, &document, self.visitor)?;

@@ -27,7 +27,8 @@ pub fn encode(
         encoders.push(CsvEncoder::new(spool(spool_folder), table).map_err(Failure::from)?);
     }
     let verdicts = verdicts.iter().map(|verdict| (verdict.ordinal, verdict)).collect();
-    let mut visitor = Encoding { batch_id, source_orders, verdicts, encoders };
+    let mut visitor =
+        Encoding { batch_id, source_orders, verdicts, encoders, refused: &[], source_order: "" };
     // A batch without a loaded document has nothing to encode, and is not worth another reading of its archive.
     if visitor.verdicts.values().any(|verdict| verdict.outcome == DocumentOutcome::Loaded) {
         source.visit(&mut visitor)?;
@@ -48,23 +49,29 @@ struct Encoding<'a> {
     source_orders: &'a BTreeMap<u32, String>,
     verdicts: BTreeMap<u32, &'a Verdict>,
     encoders: Vec<CsvEncoder<tempfile::SpooledTempFile>>,
+    /// Of the document that is being shown.
+    refused: &'a [u64],
+    source_order: &'a str,
 }
 
 impl DocumentVisitor for Encoding<'_> {
     fn begin(&mut self, ordinal: u32) -> Outcome<Flow> {
-        let loaded =
-            self.verdicts.get(&ordinal).is_some_and(|verdict| verdict.outcome == DocumentOutcome::Loaded);
-        Ok(if loaded { Flow::Continue } else { Flow::Skip })
+        let verdict = self.verdicts.get(&ordinal);
+        let Some(verdict) = verdict.filter(|verdict| verdict.outcome == DocumentOutcome::Loaded) else {
+            return Ok(Flow::Skip);
+        };
+        self.refused = &verdict.refused;
+        self.source_order = &self.source_orders[&ordinal];
+        Ok(Flow::Continue)
     }
 
-    fn record(&mut self, ordinal: u32, index: u64, record: RecordView<'_>) -> Outcome<()> {
-        if self.verdicts[&ordinal].refused.binary_search(&index).is_ok() {
+    fn record(&mut self, _ordinal: u32, index: u64, record: RecordView<'_>) -> Outcome<()> {
+        if self.refused.binary_search(&index).is_ok() {
             return Ok(());
         }
-        let source_order = &self.source_orders[&ordinal];
         for (table, encoder) in self.encoders.iter_mut().enumerate() {
             for row in record.rows(table) {
-                encoder.row(row.values(), self.batch_id, source_order).map_err(Failure::from)?;
+                encoder.row(row.values(), self.batch_id, self.source_order).map_err(Failure::from)?;
             }
         }
         Ok(())

@@ -7,6 +7,7 @@
 use std::io::{self, Read, Write};
 
 use chrono::SecondsFormat;
+use rayon::ThreadPool;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use sluicegate_state::Timestamp;
@@ -23,7 +24,8 @@ use crate::ports::object_store::{
 };
 
 use super::context::Context;
-use super::handover::{ArchiveCopy, spool};
+use super::handover::{ArchiveCopy, Originals, OriginalsKept, spool};
+use super::probe;
 
 /// An object above this size passes as a stream.
 const LARGE_BYTES: u64 = 8 << 20;
@@ -31,6 +33,8 @@ const LARGE_BYTES: u64 = 8 << 20;
 const CHUNK_BYTES: u64 = 16 << 20;
 /// Members that are read at a time.
 const CHUNK_MEMBERS: usize = 256;
+/// Members that one thread reads before it looks for others: a file is read sooner than a thread is woken.
+const MEMBERS_AT_LEAST: usize = 4;
 
 /// A fetched batch, not yet anybody's truth: its PUT decides (I4).
 pub struct FetchedBatch {
@@ -38,33 +42,56 @@ pub struct FetchedBatch {
     pub copy: ArchiveCopy,
     /// What GET said.
     pub outcomes: Outcomes,
+    /// The documents themselves, where they are small enough to be kept.
+    pub originals: Option<Originals>,
 }
 
 /// What came of one small member.
 enum Small {
-    Read(EncodedMember, MemberOutcome),
+    Read(EncodedMember, MemberOutcome, Vec<u8>),
     /// Too large for memory after all; to be streamed.
     Large(Fetched),
     Refused(Refusal),
 }
 
+/// The threads that read small members, started when they are first needed.
+#[derive(Default)]
+pub struct Fetchers(Option<ThreadPool>);
+
+impl Fetchers {
+    fn pool(&mut self, context: &Context) -> Outcome<&ThreadPool> {
+        if self.0.is_none() {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(context.fetch_concurrency).build();
+            let started = pool.map_err(|error| {
+                Failure::transient(format!("cannot start threads to fetch with: {error}"))
+            })?;
+            self.0 = Some(started);
+        }
+        Ok(self.0.as_ref().expect("it was started above"))
+    }
+}
+
 /// Reads every member of `manifest` from `landing`.
-pub fn fetch(context: &Context, landing: &dyn ObjectStore, manifest: &Manifest) -> Outcome<FetchedBatch> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(context.fetch_concurrency)
-        .build()
-        .map_err(|error| Failure::transient(format!("cannot start threads to fetch with: {error}")))?;
+pub fn fetch(
+    context: &Context,
+    fetchers: &mut Fetchers,
+    landing: &dyn ObjectStore,
+    manifest: &Manifest,
+) -> Outcome<FetchedBatch> {
+    let pool = fetchers.pool(context)?;
     let writer = ArchiveWriter::new(spool(&context.spool), manifest).map_err(spool_failure)?;
-    let mut fetcher =
-        Fetcher { context, landing, writer, outcomes: Vec::with_capacity(manifest.members.len()) };
+    let outcomes = Vec::with_capacity(manifest.members.len());
+    let mut fetcher = Fetcher { context, landing, writer, outcomes, originals: OriginalsKept::default() };
     for chunk in chunks(&manifest.members) {
-        let read: Vec<Outcome<Small>> =
-            pool.install(|| chunk.par_iter().map(|m| read_small(context, landing, m)).collect());
+        let read: Vec<Outcome<Small>> = pool.install(|| {
+            let members = chunk.par_iter().with_min_len(MEMBERS_AT_LEAST);
+            members.map(|member| read_small(context, landing, member)).collect()
+        });
         for (member, small) in chunk.iter().zip(read) {
             fetcher.take(member, small?)?;
         }
     }
-    fetcher.finish()
+    fetcher.finish(manifest)
 }
 
 /// Cuts the members so that one piece fits into memory.
@@ -94,7 +121,7 @@ fn read_small(context: &Context, landing: &dyn ObjectStore, member: &ManifestMem
         Got::Object(fetched) if fetched.info.size > LARGE_BYTES => return Ok(Small::Large(fetched)),
         Got::Object(fetched) => fetched,
     };
-    let mut bytes = Vec::with_capacity(fetched.info.size as usize);
+    let mut bytes = Vec::new();
     if let Err(error) = fetched.body.read_to_end(&mut bytes) {
         return reading_failed(&member.key, &error).map(Small::Refused);
     }
@@ -102,7 +129,7 @@ fn read_small(context: &Context, landing: &dyn ObjectStore, member: &ManifestMem
     let outcome = read_outcome(member.ordinal, &fetched.info, bytes.len() as u64, sha256);
     let encoded =
         encode_member(member.ordinal, &member.key, outcome.landed_at, &bytes).map_err(spool_failure)?;
-    Ok(Small::Read(encoded, outcome))
+    Ok(Small::Read(encoded, outcome, bytes))
 }
 
 /// An object that changed while it was read is a verdict about it; anything else says nothing about it.
@@ -184,13 +211,15 @@ struct Fetcher<'a> {
     landing: &'a dyn ObjectStore,
     writer: ArchiveWriter<SpooledTempFile>,
     outcomes: Vec<MemberOutcome>,
+    originals: OriginalsKept,
 }
 
 impl Fetcher<'_> {
     fn take(&mut self, member: &ManifestMember, small: Small) -> Outcome<()> {
         let outcome = match small {
-            Small::Read(encoded, outcome) => {
+            Small::Read(encoded, outcome, bytes) => {
                 self.writer.append_member(&encoded).map_err(spool_failure)?;
+                self.originals.keep(member.ordinal, bytes);
                 outcome
             }
             Small::Refused(refusal) => refused_outcome(member, &refusal),
@@ -201,6 +230,7 @@ impl Fetcher<'_> {
     }
 
     fn stream(&mut self, member: &ManifestMember, mut fetched: Fetched) -> Outcome<MemberOutcome> {
+        self.originals.skip();
         let info = fetched.info;
         let mut entry =
             self.writer.begin_member(member.ordinal, info.last_modified, info.size).map_err(spool_failure)?;
@@ -220,14 +250,16 @@ impl Fetcher<'_> {
         }
     }
 
-    /// Where some of the batch could be read, what was refused concerns single documents and is deferred (I10); where
-    /// nothing could, it is the landing's trouble, and no document's.
-    fn finish(self) -> Outcome<FetchedBatch> {
+    /// Where some of the batch, or of its neighbours in the landing, can be read, what was refused concerns single
+    /// documents and is deferred (I10); where nothing can, it is the landing's trouble, and no document's.
+    fn finish(self, manifest: &Manifest) -> Outcome<FetchedBatch> {
         let all_refused = self.outcomes.iter().all(|outcome| outcome.got == Said::Deferred);
-        if let (true, Some(first)) = (all_refused, self.outcomes.first()) {
+        if let (true, Some(first)) = (all_refused, self.outcomes.first())
+            && !self.neighbours_can_be_read(manifest)?
+        {
             let message = first.message.as_deref().unwrap_or("no reason given");
             return Err(Failure::transient(format!(
-                "no document of the batch may be read from {}: {message}",
+                "neither the batch nor anything else may be read from {}: {message}",
                 self.landing.location()
             )));
         }
@@ -239,7 +271,12 @@ impl Fetcher<'_> {
         let finished = self.writer.finish(outcomes).map_err(spool_failure)?;
         let copy = ArchiveCopy { file: finished.spool, size: finished.length };
         tracing::debug!(bytes = copy.size, incarnation = %self.context.incarnation, "fetched a batch");
-        Ok(FetchedBatch { copy, outcomes: finished.outcomes })
+        Ok(FetchedBatch { copy, outcomes: finished.outcomes, originals: self.originals.all() })
+    }
+
+    fn neighbours_can_be_read(&self, manifest: &Manifest) -> Outcome<bool> {
+        let job = self.context.job(&manifest.job)?;
+        probe::others_can_be_read(self.context, self.landing, job.landing.key_prefix(), manifest)
     }
 }
 

@@ -8,20 +8,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sluicegate_state::{AdoptedMember, Adoption, AdoptionReach, Arrival, Notification, Store, Timestamp};
+use sluicegate_state::{AdoptedMember, Adoption, AdoptionReach, Notification, Store, Timestamp};
 
 use crate::archive::{ArchiveReader, Got, Manifest, Outcomes, batch_id_of, read_outcomes};
 use crate::failure::{Failure, FailureKind, Outcome};
 use crate::job::Job;
-use crate::ports::object_store::{ObjectInfo, ObjectStore, VersionSource};
-use crate::ports::warehouse::{KnownObject, UnpublishedLoad, Warehouse};
+use crate::ports::warehouse::UnpublishedLoad;
 
 use super::archived::read_archive;
 use super::backoff;
 use super::context::Context;
 use super::documents::archive_failure;
-use super::fetch::listed_version;
 use super::ledger::LedgerConnection;
+use super::missed::{self, Found};
 use super::stage::{Idle, Stage, Tick};
 
 /// How often a machine says that it lives.
@@ -244,13 +243,16 @@ impl FleetStage {
             return Ok(false);
         }
         let landed_before = if everything { now } else { now - ANNOUNCEMENT_TIME };
-        let objects = candidates(context, store, job, landed_before)?;
-        let mut arrivals = Vec::new();
+        let objects = missed::candidates(context, store, job, landed_before)?;
+        let mut unknown = Vec::new();
         for chunk in objects.chunks(LOOKUP) {
-            let warehouse = ledger.get(store)?;
-            arrivals.extend(unknown_to(warehouse, job, chunk)?);
+            unknown.extend(missed::unknown_to(ledger.get(store)?, job, chunk)?);
         }
-        journal_missed(context, store, job, arrivals)
+        let in_archive = missed::strangers(context, store, job, &unknown, now)?;
+        let known = ledger.get(store)?.known_batches(&missed::ids(&in_archive))?;
+        let unknown = missed::not_archived(context, job, unknown, &in_archive, &known)?;
+        let found = if everything { Found::Again } else { Found::Missed };
+        missed::journal(context, store, job, &unknown, found)
     }
 
     /// The same while the ledger is away: what it knows is found out at the load.
@@ -260,12 +262,13 @@ impl FleetStage {
             return Ok(false);
         }
         self.next_lonely_listing = now + LONELY_LISTING;
-        let jobs: Vec<Arc<Job>> = self.context.jobs.values().cloned().collect();
+        let Self { context, store, .. } = self;
         let mut found = false;
-        for job in jobs.iter().filter(|job| !self.context.scanned_jobs.contains(&job.name)) {
-            let objects = candidates(&self.context, &self.store, job, now - ANNOUNCEMENT_TIME)?;
-            let arrivals = objects.iter().map(|info| arrival(job, &self.context, info)).collect();
-            found |= journal_missed(&self.context, &mut self.store, job, arrivals)?;
+        for job in context.jobs.values().filter(|job| !context.scanned_jobs.contains(&job.name)) {
+            let objects = missed::candidates(context, store, job, now - ANNOUNCEMENT_TIME)?;
+            let in_archive = missed::strangers(context, store, job, &objects, now)?;
+            let unknown = missed::not_archived(context, job, objects, &in_archive, &BTreeSet::new())?;
+            found |= missed::journal(context, store, job, &unknown, Found::Missed)?;
         }
         Ok(found)
     }
@@ -365,78 +368,4 @@ pub(super) fn adopted_members(manifest: &Manifest, outcomes: &Outcomes) -> Vec<A
         deferred: outcomes.member(member.ordinal).is_some_and(|outcome| outcome.got == Got::Deferred),
     };
     manifest.members.iter().map(member).collect()
-}
-
-/// Objects of the landing that the journal has never heard of.
-fn candidates(
-    context: &Context,
-    store: &Store,
-    job: &Job,
-    landed_before: Timestamp,
-) -> Outcome<Vec<ObjectInfo>> {
-    let landing = context.landing(&job.name)?;
-    let mut objects = Vec::new();
-    landing.list(job.landing.key_prefix(), &mut |info| {
-        let ignored = info.size == 0 && info.key.ends_with('/');
-        let taken =
-            job.matches(landing.bucket(), &info.key) && !ignored && info.last_modified <= landed_before;
-        if taken && !is_journaled(store, landing.as_ref(), &info)? {
-            objects.push(info);
-        }
-        Ok(())
-    })?;
-    Ok(objects)
-}
-
-/// Whether a notification told of this very object, with whatever sequencer.
-fn is_journaled(store: &Store, landing: &dyn ObjectStore, info: &ObjectInfo) -> Outcome<bool> {
-    let entries = store.notifications_for_key(&info.key)?;
-    Ok(entries.iter().any(|entry| {
-        let n = &entry.notification;
-        n.bucket == landing.bucket()
-            && match (&info.version, &n.version_id) {
-                (VersionSource::Id(id), Some(version_id)) => id == version_id,
-                // An upload of the same content again has the same eTag and is another document.
-                _ => n.etag == info.etag && n.event_time >= info.last_modified - TimeDelta::minutes(15),
-            }
-    }))
-}
-
-fn unknown_to(warehouse: &mut dyn Warehouse, job: &Job, objects: &[ObjectInfo]) -> Outcome<Vec<Arrival>> {
-    let versions: Vec<Option<String>> = objects.iter().map(listed_version).collect();
-    let lookups: Vec<KnownObject<'_>> = objects
-        .iter()
-        .zip(&versions)
-        .map(|(info, version)| KnownObject { key: &info.key, version: version.as_deref(), etag: &info.etag })
-        .collect();
-    let bucket = job.landing.bucket();
-    let known = warehouse.known_objects(&job.name, bucket, &lookups)?;
-    let unknown = objects.iter().zip(known).filter(|(_, known)| !known);
-    Ok(unknown.map(|(info, _)| Arrival::Notification(listed(job, bucket, info))).collect())
-}
-
-fn arrival(job: &Job, context: &Context, info: &ObjectInfo) -> Arrival {
-    let bucket = context.landings.get(&job.name).map_or("", |landing| landing.bucket());
-    Arrival::Notification(listed(job, bucket, info))
-}
-
-fn listed(job: &Job, bucket: &str, info: &ObjectInfo) -> Notification {
-    let mut notification = super::archive::found_now(&job.name, bucket, info);
-    notification.event_name = "List:Found".to_owned();
-    notification.source = "listing".to_owned();
-    notification
-}
-
-fn journal_missed(context: &Context, store: &mut Store, job: &Job, arrivals: Vec<Arrival>) -> Outcome<bool> {
-    if arrivals.is_empty() {
-        return Ok(false);
-    }
-    tracing::warn!(
-        "job {}: {} documents lie in the landing and no notification told of them",
-        job.name,
-        arrivals.len()
-    );
-    let receipt = store.journal(&arrivals, context.clock.now())?;
-    context.tally.add(|counts| counts.notifications += receipt.recorded);
-    Ok(receipt.recorded > 0)
 }

@@ -1,12 +1,15 @@
 //! What one stage hands to the next inside a process, so that it need not be read or made again. Only a shortcut: what
 //! is not here is read back from the archive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Seek};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use tempfile::SpooledTempFile;
+
+use crate::archive::{Manifest, Outcomes};
+use crate::ports::warehouse::LoadedTable;
 
 /// A temporary file stays in memory up to this size.
 const MEMORY_BYTES: usize = 4 << 20;
@@ -38,6 +41,93 @@ impl ArchiveCopy {
 /// The CSV objects of a loaded batch, in schema order, with their lengths.
 pub type CsvCopies = Vec<(SpooledTempFile, u64)>;
 
+/// What a loaded batch is to show: what its COMMIT fixed about each table, and the bytes.
+pub struct LoadedCopies {
+    /// In schema order.
+    pub tables: Vec<LoadedTable>,
+    /// In the same order.
+    pub csvs: CsvCopies,
+}
+
+/// The documents of a batch as they were read, by ordinal.
+pub type Originals = Vec<(u32, Vec<u8>)>;
+
+/// What is in an archive.
+pub enum Content {
+    /// The object's bytes.
+    Packed(ArchiveCopy),
+    /// What was packed into it by this process: it need not be unpacked and verified.
+    Originals(Originals),
+}
+
+/// An archived batch.
+pub struct ArchivedCopy {
+    /// Its documents.
+    pub content: Content,
+    /// What manifest and outcomes say, where that need not be read from the object.
+    pub index: Option<(Manifest, Outcomes)>,
+}
+
+/// What a member takes in manifest and outcomes, roughly.
+const MEMBER_BYTES: usize = 1 << 10;
+
+impl ArchivedCopy {
+    /// An archive object that somebody made.
+    pub fn packed(copy: ArchiveCopy) -> Self {
+        Self { content: Content::Packed(copy), index: None }
+    }
+
+    /// An archive that this process has just made. What takes much memory is left out, and read from the object.
+    pub fn made(copy: ArchiveCopy, originals: Option<Originals>, index: (Manifest, Outcomes)) -> Self {
+        let small = index.0.members.len() * MEMBER_BYTES <= MEMORY_BYTES;
+        let content = match originals {
+            Some(originals) if small => Content::Originals(originals),
+            _ => Content::Packed(copy),
+        };
+        Self { content, index: small.then_some(index) }
+    }
+
+    /// The bytes that it holds, in pieces.
+    pub fn sizes(&self) -> Vec<u64> {
+        let content = match &self.content {
+            Content::Packed(copy) => copy.size,
+            Content::Originals(originals) => originals.iter().map(|(_, bytes)| bytes.len() as u64).sum(),
+        };
+        let members = self.index.as_ref().map_or(0, |(manifest, _)| manifest.members.len());
+        vec![content, (members * MEMBER_BYTES) as u64]
+    }
+}
+
+/// The documents of a batch that are small enough to be handed over as they were read.
+#[derive(Default)]
+pub struct OriginalsKept {
+    originals: Originals,
+    bytes: usize,
+}
+
+impl OriginalsKept {
+    /// Keeps one more, unless they are too large already.
+    pub fn keep(&mut self, ordinal: u32, bytes: Vec<u8>) {
+        self.bytes += bytes.len();
+        if self.bytes <= MEMORY_BYTES {
+            self.originals.push((ordinal, bytes));
+        } else {
+            self.originals = Vec::new();
+        }
+    }
+
+    /// One that cannot be kept.
+    pub fn skip(&mut self) {
+        self.bytes = MEMORY_BYTES + 1;
+        self.originals = Vec::new();
+    }
+
+    /// All of them, or none.
+    pub fn all(self) -> Option<Originals> {
+        (self.bytes <= MEMORY_BYTES).then_some(self.originals)
+    }
+}
+
 /// What the files of a thing hold, in bytes.
 #[derive(Debug, Clone, Copy, Default)]
 struct Held {
@@ -55,17 +145,17 @@ impl Held {
 
 /// Things by batch id, within a budget.
 pub struct Shelf<T> {
-    content: Mutex<Content<T>>,
+    content: Mutex<Shelved<T>>,
 }
 
-struct Content<T> {
+struct Shelved<T> {
     things: BTreeMap<String, (T, Held)>,
     held: Held,
 }
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
-        Self { content: Mutex::new(Content { things: BTreeMap::new(), held: Held::default() }) }
+        Self { content: Mutex::new(Shelved { things: BTreeMap::new(), held: Held::default() }) }
     }
 }
 
@@ -92,11 +182,68 @@ impl<T> Shelf<T> {
     }
 }
 
+/// What is being worked at, so that two that do the same work take different things.
+#[derive(Default)]
+pub struct InWork(Mutex<BTreeSet<String>>);
+
+impl InWork {
+    /// Takes a batch, unless somebody has it.
+    pub fn take(&self, batch_id: &str) -> Option<Taken<'_>> {
+        let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(batch_id.to_owned());
+        taken.then(|| Taken { work: self, batch_id: batch_id.to_owned() })
+    }
+}
+
+/// A batch that was taken; dropped, it is free again.
+pub struct Taken<'a> {
+    work: &'a InWork,
+    batch_id: String,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.work.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.batch_id);
+    }
+}
+
 /// Between the stages of one process.
 #[derive(Default)]
 pub struct Handover {
+    /// The batches that are being loaded.
+    pub loading: InWork,
     /// From archive to load.
-    pub archives: Shelf<ArchiveCopy>,
+    pub archives: Shelf<ArchivedCopy>,
     /// From load to publish.
-    pub csvs: Shelf<CsvCopies>,
+    pub csvs: Shelf<LoadedCopies>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_is_taken_once_until_it_is_let_go() {
+        let work = InWork::default();
+        let taken = work.take("a").unwrap();
+        assert!(work.take("a").is_none());
+        assert!(work.take("b").is_some());
+        drop(taken);
+        assert!(work.take("a").is_some());
+    }
+
+    #[test]
+    fn originals_are_kept_whole_or_not_at_all() {
+        let kept = |sizes: &[usize]| {
+            let mut kept = OriginalsKept::default();
+            sizes.iter().enumerate().for_each(|(ordinal, size)| kept.keep(ordinal as u32, vec![0; *size]));
+            kept.all().map(|originals| originals.len())
+        };
+        assert_eq!(kept(&[1, 2, 3]), Some(3));
+        assert_eq!(kept(&[MEMORY_BYTES, 0]), Some(2));
+        assert_eq!(kept(&[1, MEMORY_BYTES, 1]), None);
+        let mut streamed = OriginalsKept::default();
+        streamed.skip();
+        streamed.keep(1, Vec::new());
+        assert!(streamed.all().is_none());
+    }
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::TimeDelta;
-use sluicegate_state::{Arrival, Store};
+use sluicegate_state::{Store, Timestamp};
 
 use crate::effects;
 use crate::failure::{FailureKind, Outcome};
-use crate::ports::inbox::{Delivery, Inbox};
+use crate::ports::inbox::{Delivery, Inbox, Poll};
 
 use super::backoff;
 use super::context::Context;
@@ -28,6 +28,8 @@ pub struct Listener {
     watch: bool,
     /// Polls that failed since the last one that did not.
     failures: u64,
+    /// What the next tick comes to, where the last look is known to have brought everything.
+    looked: Option<Idle>,
     /// Steps finished, whatever came of them: proof that this loop is not stuck.
     pulse: Arc<AtomicU64>,
 }
@@ -36,7 +38,7 @@ impl Listener {
     /// A listener for `inbox`.
     pub fn new(context: Arc<Context>, inbox: Box<dyn Inbox>, watch: bool) -> Outcome<Self> {
         let store = context.open_store()?;
-        Ok(Self { context, store, inbox, watch, failures: 0, pulse: Arc::default() })
+        Ok(Self { context, store, inbox, watch, failures: 0, looked: None, pulse: Arc::default() })
     }
 
     /// Counts the steps that this listener has finished.
@@ -56,13 +58,14 @@ impl Listener {
     }
 
     fn journal_and_acknowledge(&mut self, deliveries: &[Delivery], receipts: &[String]) -> Outcome<()> {
-        let mut arrivals = Vec::new();
-        for arrival in deliveries.iter().flat_map(|delivery| &delivery.arrivals) {
-            if !self.inbox.is_listing() || self.is_news(arrival)? {
-                arrivals.push(arrival.clone());
-            }
-        }
-        let receipt = self.store.journal(&arrivals, self.context.clock.now())?;
+        let arrivals = deliveries.iter().flat_map(|delivery| &delivery.arrivals);
+        let now = self.context.clock.now();
+        let receipt = if self.inbox.is_listing() {
+            // What a listing finds again is no redelivery.
+            self.store.journal_listed(arrivals, now)?
+        } else {
+            self.store.journal(arrivals, now)?
+        };
         self.context.tally.add(|counts| {
             counts.notifications += receipt.recorded;
             counts.redelivered += receipt.redelivered;
@@ -71,30 +74,38 @@ impl Listener {
         context.seam.perform(effects::INBOX_ACKNOWLEDGE, || inbox.acknowledge(receipts))
     }
 
-    /// What a listing finds again is no redelivery.
-    fn is_news(&self, arrival: &Arrival) -> Outcome<bool> {
-        let Arrival::Notification(n) = arrival else { return Ok(true) };
-        let version = n.version_id.as_deref().unwrap_or(&n.etag);
-        Ok(!self.store.is_known(&n.bucket, &n.key, version, n.sequencer.as_deref())?)
-    }
-
     fn poll(&mut self) -> Outcome<Tick> {
+        if let Some(idle) = self.looked.take() {
+            return Ok(Tick::Aside(idle));
+        }
         let now = self.context.clock.now();
         let poll = self.inbox.poll()?;
         if !poll.deliveries.is_empty() {
             self.journal(&poll.deliveries)?;
         }
-        if poll.more || !poll.deliveries.is_empty() {
-            return Ok(Tick::Worked);
+        let rest = self.rest(&poll, now);
+        match rest {
+            _ if poll.more => Ok(Tick::Worked),
+            // The look that brought the last of these brought all that there is; it need not be repeated at once.
+            Tick::Aside(idle) if !poll.deliveries.is_empty() => {
+                self.looked = Some(idle);
+                Ok(Tick::Worked)
+            }
+            _ if !poll.deliveries.is_empty() => Ok(Tick::Worked),
+            rest => Ok(rest),
         }
-        if poll.unsettled > 0 {
-            let waiting_for = format!("{} file(s) in the landing that may still be growing", poll.unsettled);
-            return Ok(Tick::Idle(Idle {
-                wake_at: Some(now + UNSETTLED_DELAY),
-                waiting_for: Some(waiting_for),
-            }));
-        }
-        Ok(Tick::Idle(Idle { wake_at: self.watch.then(|| now + SCAN_INTERVAL), waiting_for: None }))
+    }
+
+    /// What to do once everything is taken.
+    fn rest(&self, poll: &Poll, now: Timestamp) -> Tick {
+        let idle = if poll.unsettled > 0 {
+            let waiting_for = self.inbox.unsettled_words(poll.unsettled);
+            Idle { wake_at: Some(now + UNSETTLED_DELAY), waiting_for: Some(waiting_for) }
+        } else {
+            Idle { wake_at: self.watch.then(|| now + SCAN_INTERVAL), waiting_for: None }
+        };
+        // A look walks through the whole folder, and no stage puts anything there.
+        if self.inbox.is_listing() { Tick::Aside(idle) } else { Tick::Idle(idle) }
     }
 }
 

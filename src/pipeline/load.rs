@@ -18,7 +18,7 @@ use super::attempt::{fail, idle};
 use super::context::Context;
 use super::documents::ArchivedDocuments;
 use super::encode::encode;
-use super::handover::CsvCopies;
+use super::handover::{InWork, LoadedCopies, Taken};
 use super::ledger::{LedgerConnection, remember_load};
 use super::stage::{Stage, Tick};
 
@@ -29,21 +29,63 @@ pub struct LoadStage {
     ledger: LedgerConnection,
     /// The job that was served last; the next one with work goes first.
     last_job: String,
+    /// Which of the process's load stages this is, from 0.
+    number: usize,
 }
 
 /// A batch whose load is over.
 struct Loaded {
     verdicts: Vec<Verdict>,
-    csvs: Option<CsvCopies>,
+    copies: Option<LoadedCopies>,
     cause: String,
 }
 
 impl LoadStage {
     /// A stage with a state connection and a ledger connection of its own.
     pub fn new(context: Arc<Context>) -> Outcome<Self> {
+        Self::numbered(context, 0)
+    }
+
+    /// The `number`th of several stages that load side by side. It works only where the warehouse takes that many loads
+    /// at a time.
+    pub fn numbered(context: Arc<Context>, number: usize) -> Outcome<Self> {
         let store = context.open_store()?;
         let ledger = LedgerConnection::new(context.clone());
-        Ok(Self { context, store, ledger, last_job: String::new() })
+        Ok(Self { context, store, ledger, last_job: String::new(), number })
+    }
+
+    /// The archived batch whose turn it is and that nobody here loads.
+    fn next<'w>(&self, work: &'w InWork) -> Outcome<Option<(Batch, Taken<'w>)>> {
+        let now = self.context.clock.now();
+        let in_turn = self.store.due_batch_in_turn(BatchState::Archived, now, &self.last_job)?;
+        // Where the other stage has that one, the oldest of the others is next.
+        let due = in_turn.into_iter().chain(self.store.due_batches(BatchState::Archived, now, 64)?);
+        for batch in due {
+            let Some(taken) = work.take(&batch.batch_id) else { continue };
+            // It may have been loaded between the look and the taking.
+            let still =
+                self.store.batch(&batch.batch_id)?.filter(|batch| batch.state == BatchState::Archived);
+            if let Some(batch) = still {
+                return Ok(Some((batch, taken)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the warehouse takes as many loads at a time as there are stages up to this one. Asked before a batch is
+    /// taken: while it is taken, the other stage passes it over. The first stage is the one that says what is wrong with
+    /// a warehouse that cannot be reached.
+    fn has_place(&mut self) -> Outcome<bool> {
+        if self.number == 0 {
+            return Ok(true);
+        }
+        let now = self.context.clock.now();
+        if self.store.due_batches(BatchState::Archived, now, 1)?.is_empty()
+            || self.ledger.unreachable(&mut self.store)?.is_some()
+        {
+            return Ok(false);
+        }
+        Ok(self.ledger.get(&mut self.store)?.loads_at_a_time() > self.number)
     }
 
     fn load(&mut self, batch: &Batch) -> Outcome<()> {
@@ -56,9 +98,9 @@ impl LoadStage {
                 let now = context.clock.now();
                 self.store.complete_attempt(attempt, BatchEvent::Loaded, &loaded.cause, &[], now)?;
                 context.tally.add_verdicts(&loaded.verdicts);
-                if let Some(csvs) = loaded.csvs {
-                    let sizes: Vec<u64> = csvs.iter().map(|(_, bytes)| *bytes).collect();
-                    context.handover.csvs.put(&batch.batch_id, csvs, &sizes);
+                if let Some(copies) = loaded.copies {
+                    let sizes: Vec<u64> = copies.csvs.iter().map(|(_, bytes)| *bytes).collect();
+                    context.handover.csvs.put(&batch.batch_id, copies, &sizes);
                 }
                 Ok(())
             }
@@ -85,7 +127,7 @@ impl LoadStage {
                     ))
                 })?;
                 let cause = "found in the ledger: an earlier COMMIT was there first".to_owned();
-                Ok(Loaded { verdicts: known.verdicts, csvs: None, cause })
+                Ok(Loaded { verdicts: known.verdicts, copies: None, cause })
             }
         }
     }
@@ -97,9 +139,12 @@ impl Stage for LoadStage {
     }
 
     fn tick(&mut self) -> Outcome<Tick> {
-        let now = self.context.clock.now();
-        match self.store.due_batch_in_turn(BatchState::Archived, now, &self.last_job)? {
-            Some(batch) => {
+        if !self.has_place()? {
+            return Ok(Tick::idle());
+        }
+        let context = self.context.clone();
+        match self.next(&context.handover.loading)? {
+            Some((batch, _taken)) => {
                 if let Some(idle) = self.ledger.unreachable(&mut self.store)? {
                     return Ok(Tick::Idle(idle));
                 }
@@ -107,7 +152,7 @@ impl Stage for LoadStage {
                 self.last_job = batch.job;
                 Ok(Tick::Worked)
             }
-            None => idle(&self.store, BatchState::Archived, now, false),
+            None => idle(&self.store, BatchState::Archived, self.context.clock.now(), false),
         }
     }
 }
@@ -125,7 +170,7 @@ fn load_once(
         BeginLoad::AlreadyLoaded => return Ok(None),
         BeginLoad::Fresh(transaction) => transaction,
     };
-    let documents = ArchivedDocuments::new(&job.definition, &archived.outcomes, &mut archived.copy);
+    let documents = ArchivedDocuments::new(&job.definition, &archived.outcomes, &mut archived.content);
     let verdicts = transaction.insert(&documents)?;
     let orders = source_orders(request);
     let (tables, csvs) = encode(&request.batch_id, schema, &documents, &verdicts, &orders, &context.spool)?;
@@ -133,7 +178,8 @@ fn load_once(
     transaction.commit(&verdicts, &tables)?;
     let rows: u64 = tables.iter().map(|table| table.totals.rows).sum();
     tracing::info!(batch = %request.batch_id, rows, "loaded");
-    Ok(Some(Loaded { verdicts, csvs: Some(csvs), cause: format!("{rows} rows committed") }))
+    let copies = Some(LoadedCopies { tables, csvs });
+    Ok(Some(Loaded { verdicts, copies, cause: format!("{rows} rows committed") }))
 }
 
 /// I7, before it is fixed for ever.

@@ -20,6 +20,8 @@ pub mod handover;
 pub mod ledger;
 pub mod listener;
 pub mod load;
+mod missed;
+mod probe;
 pub mod publish;
 pub mod replay;
 pub mod scheduler;

@@ -17,7 +17,7 @@ use super::attempt::{fail, idle};
 use super::context::Context;
 use super::documents::ArchivedDocuments;
 use super::encode::encode;
-use super::handover::CsvCopies;
+use super::handover::{CsvCopies, LoadedCopies};
 use super::ledger::LedgerConnection;
 use super::load::{load_request, source_orders};
 use super::stage::{Stage, Tick};
@@ -64,21 +64,26 @@ impl PublishStage {
 
     fn try_publish(&mut self, batch: &Batch) -> Outcome<String> {
         let warehouse = self.ledger.get(&mut self.store)?;
-        let loaded = warehouse.loaded_batch(&batch.batch_id)?.ok_or_else(|| {
-            Failure::permanent(format!("the ledger does not know batch {}, which was loaded", batch.batch_id))
-        })?;
-        if loaded.published_at.is_some() {
-            let nothing = loaded.rows == 0;
-            return Ok(
-                if nothing { "no new rows, nothing to publish" } else { "published before" }.to_owned()
-            );
-        }
-        let mut csvs = match self.context.handover.csvs.take(&batch.batch_id) {
-            Some(csvs) => csvs,
-            None => rebuild(&self.context, batch, &loaded)?,
+        let copies = match self.context.handover.csvs.take(&batch.batch_id) {
+            // This process has just made the COMMIT that fixed them.
+            Some(copies) if copies.tables.iter().any(|table| table.totals.rows > 0) => copies,
+            _ => {
+                let loaded = warehouse.loaded_batch(&batch.batch_id)?.ok_or_else(|| {
+                    let id = &batch.batch_id;
+                    Failure::permanent(format!("the ledger does not know batch {id}, which was loaded"))
+                })?;
+                if loaded.published_at.is_some() {
+                    let nothing = loaded.rows == 0;
+                    return Ok(if nothing { "no new rows, nothing to publish" } else { "published before" }
+                        .to_owned());
+                }
+                let csvs = rebuild(&self.context, batch, &loaded)?;
+                LoadedCopies { tables: loaded.tables, csvs }
+            }
         };
+        let LoadedCopies { tables, mut csvs } = copies;
         let mut objects = 0;
-        for (table, (file, bytes)) in loaded.tables.iter().zip(&mut csvs).rev() {
+        for (table, (file, bytes)) in tables.iter().zip(&mut csvs).rev() {
             let Some(key) = &table.csv_key else { continue };
             put(&self.context, key, table, file, *bytes)?;
             objects += 1;
@@ -121,7 +126,7 @@ fn rebuild(context: &Context, batch: &Batch, loaded: &LoadedBatch) -> Outcome<Cs
     let job = context.job(&batch.job)?;
     let mut archived = open_archived(context, batch)?;
     let orders = source_orders(&load_request(context, &job, batch, &archived)?);
-    let documents = ArchivedDocuments::new(&definition, &archived.outcomes, &mut archived.copy);
+    let documents = ArchivedDocuments::new(&definition, &archived.outcomes, &mut archived.content);
     let schema = definition.schema();
     let (tables, csvs) =
         encode(&batch.batch_id, schema, &documents, &loaded.verdicts, &orders, &context.spool)?;

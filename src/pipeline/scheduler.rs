@@ -93,6 +93,7 @@ fn start(
             match stage.tick() {
                 Ok(Tick::Worked) => bell.ring(),
                 Ok(Tick::Idle(idle)) => bell.rest(number, seen, idle, context.clock.now()),
+                Ok(Tick::Aside(idle)) => bell.rest_aside(number, seen, idle, context.clock.now()),
                 Err(failure) => return bell.fail(failure),
             }
         }
@@ -124,7 +125,7 @@ pub fn run_serially(stages: &mut [Box<dyn Stage>]) -> Outcome<Vec<Idle>> {
         for stage in stages.iter_mut() {
             match stage.tick()? {
                 Tick::Worked => {}
-                Tick::Idle(idle) => idles.push(idle),
+                Tick::Idle(idle) | Tick::Aside(idle) => idles.push(idle),
             }
         }
         if idles.len() == stages.len() {

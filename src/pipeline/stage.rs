@@ -11,6 +11,9 @@ pub enum Tick {
     Worked,
     /// Nothing can be done now.
     Idle(Idle),
+    /// The same, of a stage whose looks cost much and that nothing inside the pipeline gives work to: what other stages
+    /// do is no reason to look again. It looks when its time comes, and once more when all others rest.
+    Aside(Idle),
 }
 
 /// Why a stage rests.

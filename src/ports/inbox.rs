@@ -9,7 +9,7 @@ use crate::failure::Outcome;
 pub struct Poll {
     /// Messages, in the order of arrival.
     pub deliveries: Vec<Delivery>,
-    /// What is there but not yet ready to be taken: files that may still be growing.
+    /// What is there but not yet ready to be taken: files that may still be growing, messages that are hidden.
     pub unsettled: u64,
     /// The inbox says that there is more at once.
     pub more: bool,
@@ -39,4 +39,9 @@ pub trait Inbox: Send {
     /// Whether this inbox looks at what lies there, rather than being told: then what the journal knows already is no
     /// redelivery.
     fn is_listing(&self) -> bool;
+
+    /// What [`Poll::unsettled`] is, in words for people.
+    fn unsettled_words(&self, count: u64) -> String {
+        format!("{count} file(s) in the landing that may still be growing")
+    }
 }

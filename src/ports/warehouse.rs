@@ -7,7 +7,7 @@ use serde::Serialize;
 use sluicegate_state::Timestamp;
 
 use crate::curated::Totals;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::schema::Schema;
 use crate::transform::rows::RecordView;
 use crate::transform::{Reject, Summary};
@@ -403,6 +403,48 @@ pub struct CrawlRow {
     pub batches: u64,
 }
 
+/// One way in which the target tables are not as the job describes them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Difference {
+    /// The table is not there; the first load makes it.
+    Missing {
+        /// The table.
+        table: String,
+    },
+    /// The table is there, and otherwise.
+    Otherwise {
+        /// The table.
+        table: String,
+        /// What is otherwise, for people.
+        difference: String,
+    },
+}
+
+impl Difference {
+    /// The differences that the making of missing tables does not mend, as `prepare` refuses them.
+    ///
+    /// # Errors
+    /// Permanent, with the list.
+    pub(crate) fn refuse(differences: &[Self]) -> Outcome<()> {
+        let list: Vec<String> = differences.iter().filter_map(Self::otherwise).collect();
+        if list.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::permanent(format!(
+            "the target tables are not as the job describes them; alter them by hand or give the job new table names: {}",
+            list.join("; ")
+        )))
+    }
+
+    /// In words, unless the table is just missing.
+    pub fn otherwise(&self) -> Option<String> {
+        match self {
+            Self::Missing { .. } => None,
+            Self::Otherwise { table, difference } => Some(format!("{table}: {difference}")),
+        }
+    }
+}
+
 /// Target tables and ledger.
 pub trait Warehouse: Send {
     /// Where it is, for messages; never with a secret.
@@ -419,6 +461,10 @@ pub trait Warehouse: Send {
     /// # Errors
     /// Permanent, with the list of differences; nothing is ever changed destructively.
     fn prepare(&mut self, schema: &Schema) -> Outcome<()>;
+
+    /// Compares the target tables with what `schema` asks for, and makes nothing; a table that is not there is a
+    /// difference. Never waits for a load.
+    fn compare(&mut self, schema: &Schema) -> Outcome<Vec<Difference>>;
 
     /// Begins a load by inserting the batch key.
     fn begin_load<'a>(&'a mut self, request: &'a LoadRequest, schema: &'a Schema) -> Outcome<BeginLoad<'a>>;
@@ -443,6 +489,11 @@ pub trait Warehouse: Send {
 
     /// Loads of a job whose CSV objects are not known to be all there.
     fn unpublished_loads(&mut self, job: &str) -> Outcome<Vec<UnpublishedLoad>>;
+
+    /// How many batches can be loaded at a time, each by a session of its own.
+    fn loads_at_a_time(&self) -> usize {
+        1
+    }
 
     /// Which of these batches the ledger knows.
     fn known_batches(&mut self, batch_ids: &[String]) -> Outcome<BTreeSet<String>>;

@@ -117,6 +117,34 @@ impl Address {
         Ok(config)
     }
 
+    /// The same, but nothing is waited for longer than `patience`.
+    #[must_use]
+    pub(super) fn impatient(mut self, patience: Duration) -> Self {
+        let asked = self.config.get_connect_timeout().copied().unwrap_or(patience);
+        self.config.connect_timeout(asked.min(patience)).tcp_user_timeout(patience);
+        self
+    }
+
+    /// Whether the server is on this machine, so that nobody listens in between.
+    pub(super) fn is_local(&self) -> bool {
+        let is_local = |host: &Host| match host {
+            Host::Tcp(name) => {
+                let address = name.parse::<std::net::IpAddr>();
+                name == "localhost" || address.is_ok_and(|address| address.is_loopback())
+            }
+            #[cfg(unix)]
+            Host::Unix(_) => true,
+        };
+        let addresses = self.config.get_hostaddrs();
+        let are_local = addresses.iter().all(std::net::IpAddr::is_loopback);
+        are_local && (!addresses.is_empty() || self.config.get_hosts().iter().all(is_local))
+    }
+
+    /// Whether the server has to prove who it is.
+    pub(super) fn is_verified(&self) -> bool {
+        self.tls == TlsMode::VerifyFull
+    }
+
     fn host(&self) -> String {
         match self.config.get_hosts().first() {
             Some(Host::Tcp(host)) => host.clone(),
@@ -322,6 +350,17 @@ mod tests {
         ] {
             let error = read(text).err().map(|failure| failure.message).unwrap_or_default();
             assert!(!error.is_empty() && !error.contains("hunter2"), "{text}: {error}");
+        }
+    }
+
+    /// After a failover the name leads elsewhere; an address that was kept would not. Each connection makes its configuration
+    /// from this one, and looks the name up.
+    #[test]
+    fn the_host_stays_a_name_until_it_connects() {
+        for text in ["postgres://me@db.example:5433/shop", "host=localhost user=me dbname=shop"] {
+            let config = read(text).unwrap().config("test").unwrap();
+            assert!(matches!(config.get_hosts(), [Host::Tcp(name)] if !name.starts_with(char::is_numeric)));
+            assert!(config.get_hostaddrs().is_empty());
         }
     }
 

@@ -6,14 +6,17 @@ use std::collections::BTreeMap;
 
 use postgres::{Error, Transaction};
 
-use crate::failure::Outcome;
-use crate::ports::warehouse::{DocumentEnd, DocumentVisitor, Flow, LoadRequest, Verdict};
+use crate::failure::{Failure, Outcome};
+use crate::ports::warehouse::{DocumentEnd, DocumentOutcome, DocumentVisitor, Flow, LoadRequest, Verdict};
 use crate::schema::{ColumnType, Schema};
 use crate::transform::rows::{RecordView, Rows};
 use crate::wording::Note;
 
+use super::claim::{Claimed, Claims};
 use super::copy::Piece;
-use super::error::failure;
+use super::decide::Fate;
+use super::load::{kept, noted, turned_away};
+use super::recent::Recent;
 use super::sql::Statements;
 use super::stage;
 
@@ -44,6 +47,16 @@ pub(super) struct Seen {
     /// Why the transformation rejects it.
     pub(super) rejected: Option<Note>,
     pub(super) warnings: String,
+}
+
+impl Seen {
+    /// The verdict about the document if the database has nothing against it.
+    fn expected(&self, ordinal: u32) -> Verdict {
+        match &self.rejected {
+            Some(note) => turned_away(ordinal, DocumentOutcome::Rejected, note),
+            None => kept(ordinal, self, Fate::default()),
+        }
+    }
 }
 
 /// The rows of a batch.
@@ -136,7 +149,9 @@ pub(super) struct Collector<'a, 't> {
     pub(super) transaction: &'a mut Transaction<'t>,
     pub(super) statements: &'a Statements<'a>,
     pub(super) request: &'a LoadRequest,
-    pub(super) known: &'a BTreeMap<u32, Verdict>,
+    pub(super) recent: &'a Recent,
+    /// None as long as everything is in memory: then nothing is claimed before it is known what to claim it as.
+    pub(super) claimed: Option<Claimed>,
     pub(super) gathered: Gathered,
     pub(super) current: Seen,
 }
@@ -147,7 +162,39 @@ impl Collector<'_, '_> {
         if self.gathered.bytes() < limit {
             return Ok(());
         }
-        stage::spill(self.transaction, self.statements, self.request, &mut self.gathered).map_err(failure)
+        self.claim(&BTreeMap::new())?;
+        let spilled = stage::spill(self.transaction, self.statements, self.request, &mut self.gathered);
+        spilled.map_err(|error| self.failure(error))
+    }
+
+    /// Claims the documents, unless they are claimed.
+    fn claim(&mut self, expected: &BTreeMap<u32, Verdict>) -> Outcome<()> {
+        if self.claimed.is_some() {
+            return Ok(());
+        }
+        let Self { transaction, request, recent, .. } = self;
+        let claimed = Claims { transaction, request, recent, expected }.claim();
+        let claimed = claimed.map_err(|error| self.failure(error))?;
+        // What another batch has, and what could not be read, takes part no more.
+        self.gathered.documents.retain(|ordinal, _| !claimed.known.contains_key(ordinal));
+        self.claimed = Some(claimed);
+        Ok(())
+    }
+
+    /// Everything was shown.
+    pub(super) fn finish(mut self) -> Outcome<(Claimed, Gathered)> {
+        let expected =
+            self.gathered.documents.iter().map(|(ordinal, seen)| (*ordinal, seen.expected(*ordinal)));
+        self.claim(&expected.collect())?;
+        Ok((self.claimed.unwrap_or_default(), self.gathered))
+    }
+
+    fn is_known(&self, ordinal: u32) -> bool {
+        self.claimed.as_ref().is_some_and(|claimed| claimed.known.contains_key(&ordinal))
+    }
+
+    fn failure(&self, error: Error) -> Failure {
+        noted(self.recent, self.request, error)
     }
 }
 
@@ -158,7 +205,7 @@ fn small(number: u64) -> u32 {
 
 impl DocumentVisitor for Collector<'_, '_> {
     fn begin(&mut self, ordinal: u32) -> Outcome<Flow> {
-        if self.known.contains_key(&ordinal) {
+        if self.is_known(ordinal) {
             return Ok(Flow::Skip);
         }
         self.current = Seen::default();
@@ -166,6 +213,10 @@ impl DocumentVisitor for Collector<'_, '_> {
     }
 
     fn record(&mut self, ordinal: u32, index: u64, record: RecordView<'_>) -> Outcome<()> {
+        if self.is_known(ordinal) {
+            // It was claimed in vain while it was being shown.
+            return Ok(());
+        }
         let owner = Owner { ordinal, record: small(index), line: small(record.line) };
         for (table, buffer) in self.gathered.buffers.iter_mut().enumerate() {
             for row in record.rows(table) {
@@ -187,7 +238,9 @@ impl DocumentVisitor for Collector<'_, '_> {
                 seen.warnings = warnings.join("; ");
             }
         }
-        self.gathered.documents.insert(ordinal, seen);
+        if !self.is_known(ordinal) {
+            self.gathered.documents.insert(ordinal, seen);
+        }
         Ok(())
     }
 }

@@ -9,12 +9,11 @@ pub(super) const PIECE: usize = 4 << 20;
 /// Bytes that are handed to the connection at a time.
 const SLICE: usize = 128 << 10;
 
-/// Appends one value and the tab before it; empty is NULL.
-pub(super) fn push_value(line: &mut Vec<u8>, value: &str) {
-    if value.is_empty() {
-        line.extend_from_slice(b"\\N");
-        return;
-    }
+/// What stands for NULL.
+const NULL: &[u8] = b"\\N";
+
+/// Appends one value, escaped.
+fn push_text(line: &mut Vec<u8>, value: &str) {
     let special = |byte: &u8| matches!(byte, b'\\' | b'\t' | b'\n' | b'\r');
     if !value.as_bytes().iter().any(special) {
         line.extend_from_slice(value.as_bytes());
@@ -42,13 +41,21 @@ impl Piece {
         Self { statement, lines: Vec::new() }
     }
 
-    /// Appends a line.
+    /// Appends a line of canonical text, where empty is NULL.
     pub(super) fn line<'v>(&mut self, values: impl IntoIterator<Item = &'v str>) {
+        self.fields(values.into_iter().map(|value| Some(value).filter(|value| !value.is_empty())));
+    }
+
+    /// Appends a line of values that may be empty and not NULL.
+    pub(super) fn fields<'v>(&mut self, values: impl IntoIterator<Item = Option<&'v str>>) {
         for (index, value) in values.into_iter().enumerate() {
             if index > 0 {
                 self.lines.push(b'\t');
             }
-            push_value(&mut self.lines, value);
+            match value {
+                Some(value) => push_text(&mut self.lines, value),
+                None => self.lines.extend_from_slice(NULL),
+            }
         }
         self.lines.push(b'\n');
     }
@@ -85,5 +92,12 @@ mod tests {
         let mut piece = Piece::new(String::new());
         piece.line(["a\\N", "", "x\ty", "é"]);
         assert_eq!(String::from_utf8(piece.lines).unwrap(), "a\\\\N\t\\N\tx\\ty\té\n");
+    }
+
+    #[test]
+    fn fields_tell_empty_from_null() {
+        let mut piece = Piece::new(String::new());
+        piece.fields([Some(""), None, Some("\\N")]);
+        assert_eq!(String::from_utf8(piece.lines).unwrap(), "\t\\N\t\\\\N\n");
     }
 }

@@ -9,8 +9,12 @@ use crate::failure::{Failure, Outcome};
 use crate::ports::warehouse::{DocumentOutcome, LoadRequest, LoadedBatch, LoadedTable, Verdict};
 use crate::wording::Note;
 
+use super::copy::Piece;
 use super::error::failure;
 use super::{bigint, count, integer, ordinal, parse_time};
+
+const COPY_VERDICTS: &str = "
+    COPY sluicegate.verdict (batch_id, job, ordinal, bucket, key, version, outcome, reason, rows, at) FROM STDIN";
 
 /// A `timestamptz` as the contract writes times.
 pub(super) fn time_text(expression: &str) -> String {
@@ -42,71 +46,99 @@ pub(super) fn record_rejects(
         .map(drop)
 }
 
-/// Writes the verdicts, the control totals and the definition.
-pub(super) fn record(
-    transaction: &mut Transaction<'_>,
-    request: &LoadRequest,
-    verdicts: &[Verdict],
-    tables: &[LoadedTable],
-) -> Result<(), Error> {
-    record_outcomes(transaction, request, verdicts)?;
-    record_verdicts(transaction, request, verdicts)?;
-    record_tables(transaction, request, tables)?;
-    let rows: u64 = tables.iter().map(|table| table.totals.rows).sum();
-    let from_verdicts: u64 = verdicts.iter().map(|verdict| verdict.rows).sum();
-    assert_eq!(rows, from_verdicts, "the CSV objects hold the rows that were inserted (I7)");
-    record_batch(transaction, request, rows)
+/// The end of a load.
+pub(super) struct Record<'a, 't> {
+    pub(super) transaction: &'a mut Transaction<'t>,
+    pub(super) request: &'a LoadRequest,
+    /// When the load began, as the server wrote it.
+    pub(super) loaded_at: &'a str,
+    /// The outcomes that stand there since the documents were claimed.
+    pub(super) written: &'a BTreeMap<u32, Verdict>,
 }
 
-fn record_outcomes(
-    transaction: &mut Transaction<'_>,
-    request: &LoadRequest,
-    verdicts: &[Verdict],
-) -> Result<(), Error> {
-    let is_outcome =
-        |verdict: &&Verdict| !matches!(verdict.outcome, DocumentOutcome::Again | DocumentOutcome::Deferred);
-    let outcomes: Vec<&Verdict> = verdicts.iter().filter(is_outcome).collect();
-    let ordinals: Vec<i32> = outcomes.iter().map(|verdict| integer(verdict.ordinal)).collect();
-    let words: Vec<&str> = outcomes.iter().map(|verdict| verdict.outcome.as_str()).collect();
-    let reasons: Vec<&str> = outcomes.iter().map(|verdict| verdict.reason.as_str()).collect();
-    let rows: Vec<i64> = outcomes.iter().map(|verdict| bigint(verdict.rows)).collect();
-    let changed = transaction.execute(
-        "UPDATE sluicegate.document d SET outcome = u.outcome, reason = u.reason, rows = u.rows
-         FROM unnest($2::int[], $3::text[], $4::text[], $5::bigint[]) u (ordinal, outcome, reason, rows)
-         WHERE d.batch_id = $1 AND d.ordinal = u.ordinal AND d.outcome = 'claimed'",
-        &[&request.batch_id, &ordinals, &words, &reasons, &rows],
-    )?;
-    assert_eq!(changed, outcomes.len() as u64, "an outcome is recorded for a claimed document, once (I9)");
-    let row = transaction.query_one(
-        "SELECT count(*) FROM sluicegate.document WHERE batch_id = $1 AND outcome = 'claimed'",
-        &[&request.batch_id],
-    )?;
-    assert_eq!(row.get::<_, i64>(0), 0, "no claimed document is left without an outcome (I9)");
-    Ok(())
-}
+impl Record<'_, '_> {
+    /// Writes the verdicts, the control totals and the definition.
+    pub(super) fn record(mut self, verdicts: &[Verdict], tables: &[LoadedTable]) -> Result<(), Error> {
+        self.outcomes(verdicts)?;
+        self.verdicts(verdicts)?;
+        record_tables(self.transaction, self.request, tables)?;
+        let rows: u64 = tables.iter().map(|table| table.totals.rows).sum();
+        let from_verdicts: u64 = verdicts.iter().map(|verdict| verdict.rows).sum();
+        assert_eq!(rows, from_verdicts, "the CSV objects hold the rows that were inserted (I7)");
+        record_batch(self.transaction, self.request, rows)
+    }
 
-fn record_verdicts(
-    transaction: &mut Transaction<'_>,
-    request: &LoadRequest,
-    verdicts: &[Verdict],
-) -> Result<(), Error> {
-    let documents: Vec<_> =
-        verdicts.iter().map(|verdict| &request.documents[verdict.ordinal as usize]).collect();
-    let ordinals: Vec<i32> = verdicts.iter().map(|verdict| integer(verdict.ordinal)).collect();
-    let buckets: Vec<&str> = documents.iter().map(|document| document.bucket.as_str()).collect();
-    let keys: Vec<&str> = documents.iter().map(|document| document.key.as_str()).collect();
-    let versions: Vec<&str> = documents.iter().map(|document| document.version.as_str()).collect();
-    let words: Vec<&str> = verdicts.iter().map(|verdict| verdict.outcome.as_str()).collect();
-    let reasons: Vec<&str> = verdicts.iter().map(|verdict| verdict.reason.as_str()).collect();
-    let rows: Vec<i64> = verdicts.iter().map(|verdict| bigint(verdict.rows)).collect();
-    transaction
-        .execute(
-            "INSERT INTO sluicegate.verdict (batch_id, job, ordinal, bucket, key, version, outcome, reason, rows, at)
-             SELECT $1, $2, u.*, (SELECT loaded_at FROM sluicegate.batch WHERE batch_id = $1)
-             FROM unnest($3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[]) u",
-            &[&request.batch_id, &request.job, &ordinals, &buckets, &keys, &versions, &words, &reasons, &rows],
-        )
-        .map(drop)
+    /// Corrects what turned out otherwise than it was expected when the documents were claimed.
+    fn outcomes(&mut self, verdicts: &[Verdict]) -> Result<(), Error> {
+        let is_outcome = |verdict: &&Verdict| {
+            !matches!(verdict.outcome, DocumentOutcome::Again | DocumentOutcome::Deferred)
+        };
+        let stands = |verdict: &Verdict| {
+            let written = self.written.get(&verdict.ordinal);
+            written.is_some_and(|written| {
+                (written.outcome, &written.reason, written.rows)
+                    == (verdict.outcome, &verdict.reason, verdict.rows)
+            })
+        };
+        let outcomes: Vec<&Verdict> = verdicts.iter().filter(is_outcome).collect();
+        let changed: Vec<&Verdict> = outcomes.iter().filter(|verdict| !stands(verdict)).copied().collect();
+        if !changed.is_empty() {
+            self.change(&changed)?;
+        }
+        let row = self.transaction.query_one(
+            "SELECT count(*), count(*) FILTER (WHERE outcome = 'claimed') FROM sluicegate.document WHERE batch_id = $1",
+            &[&self.request.batch_id],
+        )?;
+        let (claimed, undecided): (i64, i64) = (row.get(0), row.get(1));
+        assert_eq!(
+            count(claimed),
+            outcomes.len() as u64,
+            "each claimed document has an outcome, and no other (I9)"
+        );
+        assert_eq!(undecided, 0, "no claimed document is left without an outcome (I9)");
+        Ok(())
+    }
+
+    fn change(&mut self, outcomes: &[&Verdict]) -> Result<(), Error> {
+        let ordinals: Vec<i32> = outcomes.iter().map(|verdict| integer(verdict.ordinal)).collect();
+        let words: Vec<&str> = outcomes.iter().map(|verdict| verdict.outcome.as_str()).collect();
+        let reasons: Vec<&str> = outcomes.iter().map(|verdict| verdict.reason.as_str()).collect();
+        let rows: Vec<i64> = outcomes.iter().map(|verdict| bigint(verdict.rows)).collect();
+        let changed = self.transaction.execute(
+            "UPDATE sluicegate.document d SET outcome = u.outcome, reason = u.reason, rows = u.rows
+             FROM unnest($2::int[], $3::text[], $4::text[], $5::bigint[]) u (ordinal, outcome, reason, rows)
+             WHERE d.batch_id = $1 AND d.ordinal = u.ordinal",
+            &[&self.request.batch_id, &ordinals, &words, &reasons, &rows],
+        )?;
+        assert_eq!(changed, outcomes.len() as u64, "an outcome is recorded for a claimed document (I9)");
+        Ok(())
+    }
+
+    fn verdicts(&mut self, verdicts: &[Verdict]) -> Result<(), Error> {
+        let request = self.request;
+        let mut piece = Piece::new(COPY_VERDICTS.to_owned());
+        for verdict in verdicts {
+            let document = &request.documents[verdict.ordinal as usize];
+            let (ordinal, rows) = (verdict.ordinal.to_string(), verdict.rows.to_string());
+            piece.fields(
+                [
+                    request.batch_id.as_str(),
+                    &request.job,
+                    &ordinal,
+                    &document.bucket,
+                    &document.key,
+                    &document.version,
+                    verdict.outcome.as_str(),
+                    &verdict.reason,
+                    &rows,
+                    self.loaded_at,
+                ]
+                .map(Some),
+            );
+            piece.send_if_whole(self.transaction)?;
+        }
+        piece.send(self.transaction)
+    }
 }
 
 fn record_tables(

@@ -16,11 +16,11 @@ use crate::schema::Schema;
 use crate::wording::{self, Note};
 
 use super::bigint;
-use super::claim::Claims;
+use super::claim::Claimed;
 use super::collect::{Collector, Gathered, Seen};
 use super::decide::Fate;
 use super::error::{failure, is_deadlock, refuses_row};
-use super::ledger;
+use super::ledger::{self, Record};
 use super::merge::{Merge, Merged, Trouble};
 use super::recent::Recent;
 use super::session::Session;
@@ -34,6 +34,10 @@ pub(super) struct PostgresLoad<'a> {
     statements: Statements<'a>,
     recent: Recent,
     seam: Seam,
+    /// When the load began, by the ledger's clock.
+    loaded_at: String,
+    /// Outcomes that stand in the ledger since the documents were claimed.
+    written: BTreeMap<u32, Verdict>,
 }
 
 /// Begins a load by inserting the batch key (I6): it waits for a ghost that has it, as long as `lock_timeout` allows.
@@ -48,11 +52,11 @@ pub(super) fn begin<'a>(
     let mut transaction = session.client.transaction().map_err(failure)?;
     let parents = serde_json::Value::from(request.parents.clone()).to_string();
     let inserted = transaction
-        .execute(
+        .query_opt(
             "INSERT INTO sluicegate.batch (batch_id, job, documents, rows, sealed_at, loaded_at, definition_hash,
                                            archive_key, incarnation, parents, replay)
              VALUES ($1, $2, $3, 0, $4::text::timestamptz, sluicegate.clock(), $5, $6, $7, $8::text::jsonb, $9)
-             ON CONFLICT (batch_id) DO NOTHING",
+             ON CONFLICT (batch_id) DO NOTHING RETURNING loaded_at::text",
             &[
                 &request.batch_id,
                 &request.job,
@@ -66,19 +70,29 @@ pub(super) fn begin<'a>(
             ],
         )
         .map_err(failure)?;
-    if inserted == 0 {
-        return Ok(BeginLoad::AlreadyLoaded);
+    let Some(inserted) = inserted else { return Ok(BeginLoad::AlreadyLoaded) };
+    Ok(BeginLoad::Fresh(Box::new(PostgresLoad {
+        transaction,
+        request,
+        statements,
+        recent: recent.clone(),
+        seam,
+        loaded_at: inserted.get(0),
+        written: BTreeMap::new(),
+    })))
+}
+
+/// What an error means for the load; a deadlock is remembered.
+pub(super) fn noted(recent: &Recent, request: &LoadRequest, error: Error) -> Failure {
+    if is_deadlock(&error) {
+        recent.note_deadlock(&request.batch_id);
     }
-    let recent = recent.clone();
-    Ok(BeginLoad::Fresh(Box::new(PostgresLoad { transaction, request, statements, recent, seam })))
+    failure(error)
 }
 
 impl PostgresLoad<'_> {
     fn failure(&self, error: Error) -> Failure {
-        if is_deadlock(&error) {
-            self.recent.note_deadlock(&self.request.batch_id);
-        }
-        failure(error)
+        noted(&self.recent, self.request, error)
     }
 
     fn trouble(&self, trouble: Trouble) -> Failure {
@@ -144,11 +158,11 @@ impl PostgresLoad<'_> {
             let here = seen.rejected.take().map(|note| (DocumentOutcome::Rejected, note));
             let verdict = match here.or_else(|| merged.turned_away.remove(&ordinal)) {
                 Some((outcome, note)) => {
-                    let reason = note.verdict_reason();
+                    let verdict = turned_away(ordinal, outcome, &note);
                     notes.push((ordinal, note));
-                    Verdict { ordinal, outcome, reason, rows: 0, refused: Vec::new() }
+                    verdict
                 }
-                None => kept(ordinal, seen, merged.fates.remove(&ordinal).unwrap_or_default()),
+                None => kept(ordinal, &seen, merged.fates.remove(&ordinal).unwrap_or_default()),
             };
             known.insert(ordinal, verdict);
         }
@@ -163,12 +177,18 @@ impl PostgresLoad<'_> {
     }
 }
 
+/// The verdict about a document that is turned away whole.
+pub(super) fn turned_away(ordinal: u32, outcome: DocumentOutcome, note: &Note) -> Verdict {
+    Verdict { ordinal, outcome, reason: note.verdict_reason(), rows: 0, refused: Vec::new() }
+}
+
 /// The verdict about a document that was not turned away.
-fn kept(ordinal: u32, seen: Seen, fate: Fate) -> Verdict {
+pub(super) fn kept(ordinal: u32, seen: &Seen, fate: Fate) -> Verdict {
     let rows = seen.rows - fate.refused_rows;
     if rows > 0 {
         let refused = fate.refused.iter().map(|refusal| refusal.record).collect();
-        return Verdict { ordinal, outcome: DocumentOutcome::Loaded, reason: seen.warnings, rows, refused };
+        let reason = seen.warnings.clone();
+        return Verdict { ordinal, outcome: DocumentOutcome::Loaded, reason, rows, refused };
     }
     let older = fate.refused.iter().find(|refusal| refusal.reason == "older");
     let (outcome, reason) = match older {
@@ -185,18 +205,18 @@ impl LoadTransaction for PostgresLoad<'_> {
     fn insert(&mut self, source: &dyn DocumentSource) -> Outcome<Vec<Verdict>> {
         let turn = self.wait_for_turn();
         turn.map_err(|error| self.failure(error))?;
-        let claims = Claims { transaction: &mut self.transaction, request: self.request }.claim();
-        let known = claims.map_err(|error| self.failure(error))?;
         let mut collector = Collector {
             transaction: &mut self.transaction,
             statements: &self.statements,
             request: self.request,
-            known: &known,
+            recent: &self.recent,
+            claimed: None,
             gathered: Gathered::new(self.statements.schema),
             current: Seen::default(),
         };
         source.visit(&mut collector)?;
-        let mut gathered = collector.gathered;
+        let (Claimed { known, written }, mut gathered) = collector.finish()?;
+        self.written = written;
         let merged = self.insert_rows(&mut gathered);
         let merged = merged.map_err(|trouble| self.trouble(trouble))?;
         let (verdicts, notes) = self.verdicts(known, &mut gathered, merged);
@@ -206,7 +226,8 @@ impl LoadTransaction for PostgresLoad<'_> {
     }
 
     fn commit(mut self: Box<Self>, verdicts: &[Verdict], tables: &[LoadedTable]) -> Outcome<()> {
-        let recorded = ledger::record(&mut self.transaction, self.request, verdicts, tables);
+        let Self { transaction, request, loaded_at, written, .. } = &mut *self;
+        let recorded = Record { transaction, request, loaded_at, written }.record(verdicts, tables);
         recorded.map_err(|error| self.failure(error))?;
         let Self { transaction, request, recent, seam, .. } = *self;
         seam.perform(effects::WAREHOUSE_COMMIT, || transaction.commit().map_err(failure))?;

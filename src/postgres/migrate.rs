@@ -2,7 +2,9 @@
 //! start on an empty database.
 
 use postgres::{Client, Transaction};
+use sluicegate_state::seam::Seam;
 
+use crate::effects;
 use crate::failure::{Failure, FailureKind, Outcome};
 
 use super::error::failure;
@@ -19,11 +21,11 @@ pub(super) fn lock_making_tables(transaction: &mut Transaction<'_>) -> Result<()
 }
 
 /// Applies what is missing; a ledger that is made now gets `ledger_id`.
-pub(super) fn migrate(client: &mut Client, ledger_id: &str) -> Outcome<()> {
+pub(super) fn migrate(client: &mut Client, ledger_id: &str, seam: &Seam) -> Outcome<()> {
     let mut transaction = client.transaction().map_err(failure)?;
     // A look without the lock: nearly always there is nothing to do.
     let is_current = is_current(&mut transaction)?;
-    transaction.commit().map_err(failure)?;
+    transaction.rollback().map_err(failure)?;
     if is_current {
         return Ok(());
     }
@@ -33,11 +35,12 @@ pub(super) fn migrate(client: &mut Client, ledger_id: &str) -> Outcome<()> {
     client.execute("SELECT pg_advisory_lock($1)", &[&MAKING_TABLES]).map_err(failure)?;
     let mut transaction = client.transaction().map_err(failure)?;
     apply(&mut transaction, ledger_id)?;
-    transaction.commit().map_err(failure)?;
+    seam.perform(effects::LEDGER_MIGRATE, || transaction.commit().map_err(failure))?;
     client.execute("SELECT pg_advisory_unlock($1)", &[&MAKING_TABLES]).map(drop).map_err(failure)
 }
 
-fn version(transaction: &mut Transaction<'_>) -> Outcome<Option<i32>> {
+/// The version of the ledger's schema; none where there is no ledger.
+pub(super) fn version(transaction: &mut Transaction<'_>) -> Outcome<Option<i32>> {
     let there: bool = transaction
         .query_one("SELECT to_regclass('sluicegate.schema_version') IS NOT NULL", &[])
         .map_err(failure)?
@@ -49,7 +52,11 @@ fn version(transaction: &mut Transaction<'_>) -> Outcome<Option<i32>> {
     Ok(row.map(|row| row.get(0)))
 }
 
-fn is_current(transaction: &mut Transaction<'_>) -> Outcome<bool> {
+/// Whether every migration has been applied.
+///
+/// # Errors
+/// A wrong ledger where a newer program made it.
+pub(super) fn is_current(transaction: &mut Transaction<'_>) -> Outcome<bool> {
     let found = version(transaction)?;
     let known = MIGRATIONS.len() as i32;
     match found {

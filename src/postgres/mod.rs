@@ -13,6 +13,7 @@ mod decide;
 mod decisions;
 mod error;
 mod fleet;
+mod inspect;
 mod ledger;
 mod load;
 mod merge;
@@ -27,13 +28,29 @@ mod target;
 mod tls;
 mod warehouse;
 
+pub use inspect::{Wanted, inspect};
 pub use recent::Recent;
 pub use warehouse::PostgresWarehouse;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use sluicegate_state::Timestamp;
 
+use crate::config::Secret;
 use crate::failure::{Failure, Outcome};
+
+use address::{Address, TlsMode};
+
+/// Begins, beside what the caller does next, what the first TLS connection of a process would have to wait for: its random
+/// numbers gather entropy from the processor's jitter, for some 40 ms. Whoever connects meanwhile waits for the rest of it.
+pub fn get_ready(url: &Secret) {
+    let address = Address::read(url, &|name| std::env::var(name).ok());
+    if address.is_ok_and(|address| address.tls != TlsMode::Disable) {
+        // Without the thread, the first connection does it, as it would have.
+        let _ = std::thread::Builder::new().name("entropy".to_owned()).spawn(|| {
+            let _ = rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut [0]);
+        });
+    }
+}
 
 /// A time in whole seconds, as `landed_at` is kept.
 fn seconds_text(at: Timestamp) -> String {

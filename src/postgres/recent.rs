@@ -4,12 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a job's loads go through temporary tables at once after keys collided.
+/// How long a job's loads take the careful way at once after something collided.
 const COLLISION_MEMORY: Duration = Duration::from_secs(300);
 
 #[derive(Default)]
 struct Memory {
+    /// By job: keys collided, so that rows go through temporary tables.
     collisions: HashMap<String, Instant>,
+    /// By job: a document was claimed before, so that claims are made one by one.
+    claimed_before: HashMap<String, Instant>,
     deadlocks: HashSet<String>,
 }
 
@@ -29,6 +32,14 @@ impl Recent {
 
     pub(super) fn collided(&self, job: &str) -> bool {
         self.memory().collisions.get(job).is_some_and(|at| at.elapsed() < COLLISION_MEMORY)
+    }
+
+    pub(super) fn note_claimed_before(&self, job: &str) {
+        self.memory().claimed_before.insert(job.to_owned(), Instant::now());
+    }
+
+    pub(super) fn met_claimed(&self, job: &str) -> bool {
+        self.memory().claimed_before.get(job).is_some_and(|at| at.elapsed() < COLLISION_MEMORY)
     }
 
     pub(super) fn note_deadlock(&self, batch_id: &str) {

@@ -1,8 +1,11 @@
 //! The target tables: made from the job, or compared with it. Nothing is ever changed destructively.
 
 use postgres::Transaction;
+use sluicegate_state::seam::Seam;
 
-use crate::failure::{Failure, Outcome};
+use crate::effects;
+use crate::failure::Outcome;
+use crate::ports::warehouse::Difference;
 use crate::schema::{BOOKKEEPING_COLUMNS, ColumnType, Schema, Table};
 
 use super::error::failure;
@@ -130,31 +133,38 @@ fn differences_of_column(column: &Wanted, other: &Described, list: &mut Vec<Stri
     }
 }
 
-/// Creates the tables of `schema`, or names every difference.
-pub(super) fn prepare(session: &mut Session, schema: &Schema) -> Outcome<()> {
-    let Session { client, schema: place } = session;
-    let mut transaction = client.transaction().map_err(failure)?;
-    let (mut missing, mut found_differences) = (false, Vec::new());
+/// Names every difference between the tables of `schema` in the schema `place` and those that are there.
+pub(super) fn compare(
+    transaction: &mut Transaction<'_>,
+    place: &str,
+    schema: &Schema,
+) -> Outcome<Vec<Difference>> {
+    let mut list = Vec::new();
     for table in &schema.tables {
-        let found = existing(&mut transaction, place, &table.name).map_err(failure)?;
+        let found = existing(transaction, place, &table.name).map_err(failure)?;
+        let name = || table.name.clone();
         if found.is_empty() {
-            missing = true;
+            list.push(Difference::Missing { table: name() });
         } else {
-            let list = differences(table, &found);
-            found_differences
-                .extend(list.into_iter().map(|difference| format!("{}: {difference}", table.name)));
+            let differences = differences(table, &found).into_iter();
+            list.extend(differences.map(|difference| Difference::Otherwise { table: name(), difference }));
         }
     }
-    if !found_differences.is_empty() {
-        return Err(Failure::permanent(format!(
-            "the target tables are not as the job describes them; alter them by hand or give the job new table names: {}",
-            found_differences.join("; ")
-        )));
+    Ok(list)
+}
+
+/// Creates the tables of `schema`, or names every difference.
+pub(super) fn prepare(session: &mut Session, schema: &Schema, seam: &Seam) -> Outcome<()> {
+    let Session { client, schema: place } = session;
+    let mut transaction = client.transaction().map_err(failure)?;
+    let differences = compare(&mut transaction, place, schema)?;
+    Difference::refuse(&differences)?;
+    if differences.is_empty() {
+        // Nothing was written, so nothing is committed, and no answer to a COMMIT can be lost.
+        return transaction.rollback().map_err(failure);
     }
-    if missing {
-        create(&mut transaction, place, schema).map_err(failure)?;
-    }
-    transaction.commit().map_err(failure)
+    create(&mut transaction, place, schema).map_err(failure)?;
+    seam.perform(effects::TARGET_CREATE, || transaction.commit().map_err(failure))
 }
 
 /// Another process may be making them at the same time.

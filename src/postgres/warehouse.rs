@@ -10,8 +10,8 @@ use crate::effects;
 use crate::failure::{Failure, Outcome};
 use crate::ports::decisions::Decisions;
 use crate::ports::warehouse::{
-    BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, DocumentRow, KnownObject, LedgerIdentity,
-    LoadRequest, LoadedBatch, UnpublishedLoad, VerdictRow, Warehouse,
+    BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, Difference, DocumentRow, KnownObject,
+    LedgerIdentity, LoadRequest, LoadedBatch, UnpublishedLoad, VerdictRow, Warehouse,
 };
 use crate::schema::Schema;
 
@@ -48,7 +48,7 @@ impl PostgresWarehouse {
         let location = address.location();
         let what = || format!("cannot open the warehouse {location}");
         let mut session = connect(&address, incarnation).map_err(|f| f.while_doing(what()))?;
-        migrate::migrate(&mut session.client, ledger_id).map_err(|f| f.while_doing(what()))?;
+        migrate::migrate(&mut session.client, ledger_id, &seam).map_err(|f| f.while_doing(what()))?;
         Ok(Self { session, location, recent: recent.clone(), seam })
     }
 
@@ -84,7 +84,15 @@ impl Warehouse for PostgresWarehouse {
     }
 
     fn prepare(&mut self, schema: &Schema) -> Outcome<()> {
-        target::prepare(&mut self.session, schema)
+        target::prepare(&mut self.session, schema, &self.seam)
+    }
+
+    fn compare(&mut self, schema: &Schema) -> Outcome<Vec<Difference>> {
+        let Session { client, schema: place } = &mut self.session;
+        let mut transaction = client.transaction().map_err(failure)?;
+        let differences = target::compare(&mut transaction, place, schema)?;
+        transaction.commit().map_err(failure)?;
+        Ok(differences)
     }
 
     fn begin_load<'a>(&'a mut self, request: &'a LoadRequest, schema: &'a Schema) -> Outcome<BeginLoad<'a>> {
@@ -105,11 +113,17 @@ impl Warehouse for PostgresWarehouse {
     }
 
     fn heartbeat(&mut self, incarnation: &str, host: &str) -> Outcome<()> {
-        fleet::heartbeat(&mut self.session.client, incarnation, host).map_err(failure)
+        let Self { session, seam, .. } = self;
+        seam.perform(effects::MACHINE_HEARTBEAT, || {
+            fleet::heartbeat(&mut session.client, incarnation, host).map_err(failure)
+        })
     }
 
     fn farewell(&mut self, incarnation: &str) -> Outcome<()> {
-        fleet::farewell(&mut self.session.client, incarnation).map_err(failure)
+        let Self { session, seam, .. } = self;
+        seam.perform(effects::MACHINE_FAREWELL, || {
+            fleet::farewell(&mut session.client, incarnation).map_err(failure)
+        })
     }
 
     fn live_incarnations(&mut self) -> Outcome<BTreeSet<String>> {
@@ -117,11 +131,20 @@ impl Warehouse for PostgresWarehouse {
     }
 
     fn claim_listing(&mut self, job: &str, owner: &str) -> Outcome<bool> {
-        fleet::claim_listing(&mut self.session.client, job, owner).map_err(failure)
+        let Self { session, seam, .. } = self;
+        seam.perform(effects::LISTING_CLAIM, || {
+            fleet::claim_listing(&mut session.client, job, owner).map_err(failure)
+        })
     }
 
     fn unpublished_loads(&mut self, job: &str) -> Outcome<Vec<UnpublishedLoad>> {
         fleet::unpublished_loads(&mut self.session.client, job).map_err(failure)
+    }
+
+    /// While the server works at one batch, the next is read and encoded; rows are sorted, so that loads which meet wait
+    /// for each other.
+    fn loads_at_a_time(&self) -> usize {
+        2
     }
 
     fn known_batches(&mut self, batch_ids: &[String]) -> Outcome<BTreeSet<String>> {
@@ -159,7 +182,8 @@ impl Warehouse for PostgresWarehouse {
     }
 
     fn renew_crawl(&mut self, crawl_id: &str, owner: &str) -> Outcome<()> {
-        crawl::renew(&mut self.session.client, crawl_id, owner)
+        let Self { session, seam, .. } = self;
+        seam.perform(effects::CRAWL_RENEW, || crawl::renew(&mut session.client, crawl_id, owner))
     }
 
     fn finish_crawl(&mut self, crawl_id: &str, owner: &str, attempt: u32, end: &CrawlEnd) -> Outcome<()> {

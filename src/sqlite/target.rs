@@ -1,8 +1,11 @@
 //! The target tables: made from the job, or compared with it. Nothing is ever changed destructively.
 
 use rusqlite::Connection;
+use sluicegate_state::seam::Seam;
 
-use crate::failure::{Failure, Outcome};
+use crate::effects;
+use crate::failure::Outcome;
+use crate::ports::warehouse::Difference;
 use crate::schema::{BOOKKEEPING_COLUMNS, ColumnType, Schema, Table};
 
 use super::{failure, quoted};
@@ -96,26 +99,35 @@ fn differences(table: &Table, found: &[Described]) -> Vec<String> {
     list
 }
 
-/// Creates the tables of `schema`, or names every difference.
-pub(super) fn prepare(connection: &mut Connection, schema: &Schema) -> Outcome<()> {
-    let transaction =
-        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failure)?;
-    let mut found_differences = Vec::new();
+/// Names every difference between the tables of `schema` and those that are there.
+pub(super) fn compare(connection: &Connection, schema: &Schema) -> Outcome<Vec<Difference>> {
+    let mut list = Vec::new();
     for table in &schema.tables {
-        let found = existing(&transaction, &table.name).map_err(failure)?;
+        let found = existing(connection, &table.name).map_err(failure)?;
+        let name = || table.name.clone();
         if found.is_empty() {
-            transaction.execute_batch(&create_statement(table)).map_err(failure)?;
+            list.push(Difference::Missing { table: name() });
         } else {
-            let list = differences(table, &found);
-            found_differences
-                .extend(list.into_iter().map(|difference| format!("{}: {difference}", table.name)));
+            let differences = differences(table, &found).into_iter();
+            list.extend(differences.map(|difference| Difference::Otherwise { table: name(), difference }));
         }
     }
-    if !found_differences.is_empty() {
-        return Err(Failure::permanent(format!(
-            "the target tables are not as the job describes them; alter them by hand or give the job new table names: {}",
-            found_differences.join("; ")
-        )));
+    Ok(list)
+}
+
+/// Creates the tables of `schema`, or names every difference.
+pub(super) fn prepare(connection: &mut Connection, schema: &Schema, seam: &Seam) -> Outcome<()> {
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failure)?;
+    let differences = compare(&transaction, schema)?;
+    Difference::refuse(&differences)?;
+    if differences.is_empty() {
+        return Ok(());
     }
-    transaction.commit().map_err(failure)
+    for table in &schema.tables {
+        if differences.contains(&Difference::Missing { table: table.name.clone() }) {
+            transaction.execute_batch(&create_statement(table)).map_err(failure)?;
+        }
+    }
+    seam.perform(effects::TARGET_CREATE, || transaction.commit().map_err(failure))
 }

@@ -16,8 +16,9 @@ use crate::failure::{Failure, FailureKind, Outcome};
 use crate::ports::clock::Clock;
 use crate::ports::decisions::Decisions;
 use crate::ports::warehouse::{
-    BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, DocumentOutcome, DocumentRow, KnownObject,
-    LedgerIdentity, LoadRequest, LoadedBatch, LoadedTable, UnpublishedLoad, Verdict, VerdictRow, Warehouse,
+    BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, Difference, DocumentOutcome, DocumentRow,
+    KnownObject, LedgerIdentity, LoadRequest, LoadedBatch, LoadedTable, UnpublishedLoad, Verdict, VerdictRow,
+    Warehouse,
 };
 use crate::schema::Schema;
 
@@ -51,7 +52,7 @@ impl SqliteWarehouse {
         let what = || format!("cannot open the warehouse {}", path.display());
         let mut connection = Connection::open(path).map_err(|e| failure(e).while_doing(what()))?;
         configure(&connection).map_err(|e| failure(e).while_doing(what()))?;
-        migrate(&mut connection, ledger_id, clock.now()).map_err(|e| e.while_doing(what()))?;
+        migrate(&mut connection, ledger_id, clock.now(), &seam).map_err(|e| e.while_doing(what()))?;
         Ok(Self { connection, path: path.to_owned(), clock, seam })
     }
 
@@ -77,7 +78,7 @@ fn schema_version(connection: &Connection) -> Outcome<i64> {
 
 /// One transaction, so that two processes may start on an empty file; none where there is nothing to do, so that a
 /// command that only reads never waits for a load.
-fn migrate(connection: &mut Connection, ledger_id: &str, now: Timestamp) -> Outcome<()> {
+fn migrate(connection: &mut Connection, ledger_id: &str, now: Timestamp, seam: &Seam) -> Outcome<()> {
     if schema_version(connection)? == MIGRATIONS.len() as i64 {
         return Ok(());
     }
@@ -101,7 +102,7 @@ fn migrate(connection: &mut Connection, ledger_id: &str, now: Timestamp) -> Outc
             params![ledger_id, to_text(now)],
         )
         .map_err(failure)?;
-    transaction.commit().map_err(failure)
+    seam.perform(effects::LEDGER_MIGRATE, || transaction.commit().map_err(failure))
 }
 
 impl Warehouse for SqliteWarehouse {
@@ -136,7 +137,11 @@ impl Warehouse for SqliteWarehouse {
     }
 
     fn prepare(&mut self, schema: &Schema) -> Outcome<()> {
-        target::prepare(&mut self.connection, schema)
+        target::prepare(&mut self.connection, schema, &self.seam)
+    }
+
+    fn compare(&mut self, schema: &Schema) -> Outcome<Vec<Difference>> {
+        target::compare(&self.connection, schema)
     }
 
     fn begin_load<'a>(&'a mut self, request: &'a LoadRequest, schema: &'a Schema) -> Outcome<BeginLoad<'a>> {
@@ -162,11 +167,15 @@ impl Warehouse for SqliteWarehouse {
     }
 
     fn heartbeat(&mut self, incarnation: &str, host: &str) -> Outcome<()> {
-        fleet::heartbeat(&self.connection, incarnation, host, self.clock.now()).map_err(failure)
+        let Self { connection, clock, seam, .. } = self;
+        seam.perform(effects::MACHINE_HEARTBEAT, || {
+            fleet::heartbeat(connection, incarnation, host, clock.now()).map_err(failure)
+        })
     }
 
     fn farewell(&mut self, incarnation: &str) -> Outcome<()> {
-        fleet::farewell(&self.connection, incarnation).map_err(failure)
+        let Self { connection, seam, .. } = self;
+        seam.perform(effects::MACHINE_FAREWELL, || fleet::farewell(connection, incarnation).map_err(failure))
     }
 
     fn live_incarnations(&mut self) -> Outcome<BTreeSet<String>> {
@@ -174,7 +183,10 @@ impl Warehouse for SqliteWarehouse {
     }
 
     fn claim_listing(&mut self, job: &str, owner: &str) -> Outcome<bool> {
-        fleet::claim_listing(&self.connection, job, owner, self.clock.now()).map_err(failure)
+        let Self { connection, clock, seam, .. } = self;
+        seam.perform(effects::LISTING_CLAIM, || {
+            fleet::claim_listing(connection, job, owner, clock.now()).map_err(failure)
+        })
     }
 
     fn unpublished_loads(&mut self, job: &str) -> Outcome<Vec<UnpublishedLoad>> {
@@ -215,7 +227,8 @@ impl Warehouse for SqliteWarehouse {
     }
 
     fn renew_crawl(&mut self, crawl_id: &str, owner: &str) -> Outcome<()> {
-        crawl::renew(&self.connection, crawl_id, owner, self.clock.now())
+        let Self { connection, clock, seam, .. } = self;
+        seam.perform(effects::CRAWL_RENEW, || crawl::renew(connection, crawl_id, owner, clock.now()))
     }
 
     fn finish_crawl(&mut self, crawl_id: &str, owner: &str, attempt: u32, end: &CrawlEnd) -> Outcome<()> {

@@ -117,7 +117,9 @@ fn write_reply(
     sent: usize,
 ) -> bool {
     let mut text = format!("HTTP/1.1 {status} Whatever\r\n");
-    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Content-Length")) {
+    let says_length =
+        |name: &str| ["content-length", "transfer-encoding"].contains(&&*name.to_ascii_lowercase());
+    if !headers.iter().any(|(name, _)| says_length(name)) {
         text.push_str(&format!("Content-Length: {}\r\n", body.len()));
     }
     for (name, value) in headers {

@@ -131,6 +131,54 @@ fn messages_nobody_took_are_given_back_when_a_watch_ends() {
 }
 
 #[test]
+fn what_a_drain_could_not_journal_is_given_back_at_its_end() {
+    on_each(|emulator| {
+        let url = emulator.queue();
+        let long = SqsOptions { visibility: Duration::from_secs(600), ..SqsOptions::default() };
+        let sent = send_many(emulator, &url, 25);
+        let mut failing = emulator.inbox(&url, Mode::Drain, long);
+        let offered = loop {
+            let deliveries = failing.poll().unwrap().deliveries;
+            if !deliveries.is_empty() {
+                break deliveries;
+            }
+        };
+        let (journaled, _) = offered.split_at(1);
+        acknowledge(&mut failing, journaled);
+        drop(failing);
+        let rest: BTreeSet<String> = sent.difference(&keys(journaled)).cloned().collect();
+        take(&mut emulator.inbox(&url, Mode::Drain, long), &rest);
+        assert_eq!(emulator.messages(&url), 0, "{:?}", emulator.kind);
+    });
+}
+
+/// As a drain does: until there is nothing, and nothing is hidden.
+#[test]
+fn a_drain_takes_what_broken_long_polls_have_hidden() {
+    on_each(|emulator| {
+        let url = emulator.queue();
+        let short = SqsOptions { visibility: Duration::from_secs(4), ..SqsOptions::default() };
+        let mut watching = emulator.inbox(&url, Mode::Watch, short);
+        assert!(watching.poll().unwrap().deliveries.is_empty());
+        drop(watching);
+        // Somebody may still be served who listens no more.
+        let sent = send_many(emulator, &url, 12);
+        let mut drain = emulator.inbox(&url, Mode::Drain, short);
+        let mut taken = BTreeSet::new();
+        loop {
+            let poll = drain.poll().unwrap();
+            if poll.deliveries.is_empty() && poll.unsettled == 0 {
+                break;
+            }
+            assert_eq!(poll.unsettled > 0, poll.deliveries.is_empty());
+            acknowledge(&mut drain, &poll.deliveries);
+            taken.extend(keys(&poll.deliveries));
+        }
+        assert_eq!(taken, sent, "{:?}", emulator.kind);
+    });
+}
+
+#[test]
 fn a_message_of_any_other_shape_is_delivered_too() {
     on_each(|emulator| {
         let url = emulator.queue();

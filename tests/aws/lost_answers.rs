@@ -1,6 +1,8 @@
 //! Goal: a broken connection or a lost answer costs time, never a byte, an object or a second object.
 
 use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sluicegate::aws::{Mode, S3Options, S3Store, SqsOptions};
@@ -72,6 +74,25 @@ fn a_body_that_breaks_off_is_read_on_from_there() {
     });
     assert!(read_announced(&server).unwrap() == object);
     assert_eq!(server.seen().iter().filter(|request| request.contains("/in/a.txt")).count(), 4);
+}
+
+#[test]
+fn an_answer_in_chunks_that_says_no_length_is_read_to_its_end() {
+    let server = FakeServer::start(|request| {
+        if request.target.contains("lifecycle") {
+            return Reply::error(404, "NoSuchLifecycleConfiguration");
+        }
+        assert_eq!(request.header("If-Match"), format!("\"{ETAG}\""));
+        let mut headers = about(b"seven b");
+        headers.retain(|(name, _)| name != "Content-Length");
+        if request.header("Range") == "bytes=0-0" {
+            headers.push(("Content-Range".to_owned(), "bytes 0-0/7".to_owned()));
+            return Reply::Full(206, headers, b"s".to_vec());
+        }
+        headers.push(("Transfer-Encoding".to_owned(), "chunked".to_owned()));
+        Reply::Full(200, headers, b"3\r\nsev\r\n4\r\nen b\r\n0\r\n\r\n".to_vec())
+    });
+    assert_eq!(read_announced(&server).unwrap(), b"seven b");
 }
 
 #[test]
@@ -356,4 +377,71 @@ fn a_queue_that_does_not_wait_is_not_stormed() {
         assert!(inbox.poll().unwrap().deliveries.is_empty());
     }
     assert!(server.seen().len() <= 20, "{} requests in two seconds", server.seen().len());
+}
+
+fn operation(request: &Request) -> String {
+    request.header("X-Amz-Target").trim_start_matches("AmazonSQS.").to_owned()
+}
+
+#[test]
+fn a_long_poll_that_ends_soon_after_the_stop_loses_nothing() {
+    let asked = Arc::new(AtomicBool::new(false));
+    let given_back = Arc::new(Mutex::new(String::new()));
+    let (noted, body) = (asked.clone(), given_back.clone());
+    let server = FakeServer::start_concurrent(move |request| match operation(request).as_str() {
+        "ReceiveMessage" => {
+            noted.store(true, Ordering::SeqCst);
+            // The message comes when the inbox has been told to stop, which it is after half a second.
+            std::thread::sleep(Duration::from_millis(1_000));
+            sqs_json(r#"{"Messages":[{"MessageId":"1","ReceiptHandle":"the receipt","Body":"{}"}]}"#)
+        }
+        "ChangeMessageVisibilityBatch" => {
+            body.lock().unwrap().push_str(&String::from_utf8_lossy(&request.body));
+            sqs_json(r#"{"Successful":[{"Id":"0"}],"Failed":[]}"#)
+        }
+        other => panic!("{other}"),
+    });
+    let options = SqsOptions { receivers: 1, ..SqsOptions::default() };
+    let mut inbox = inbox(&clients(&server.endpoint), QUEUE, Mode::Watch, options);
+    assert!(inbox.poll().unwrap().deliveries.is_empty());
+    assert!(asked.load(Ordering::SeqCst), "a long poll is under way");
+    let began = Instant::now();
+    drop(inbox);
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    let given_back = given_back.lock().unwrap();
+    assert!(
+        given_back.contains("the receipt") && given_back.contains("\"VisibilityTimeout\":0"),
+        "{given_back}"
+    );
+}
+
+#[test]
+fn hidden_messages_are_waited_for_as_long_as_they_can_be_hidden() {
+    let server = FakeServer::start_concurrent(|request| match operation(request).as_str() {
+        "ReceiveMessage" => sqs_json("{}"),
+        _ => sqs_json(r#"{"Attributes":{"ApproximateNumberOfMessagesNotVisible":"3"}}"#),
+    });
+    let options = SqsOptions { visibility: Duration::from_secs(1), ..SqsOptions::default() };
+    let mut drain = inbox(&clients(&server.endpoint), QUEUE, Mode::Drain, options);
+    let began = Instant::now();
+    assert_eq!(drain.poll().unwrap().unsettled, 3);
+    assert!(drain.unsettled_words(3).contains("3 message(s)"));
+    while drain.poll().unwrap().unsettled > 0 {
+        assert!(began.elapsed() < Duration::from_secs(30), "somebody else has them");
+    }
+    assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
+#[test]
+fn who_may_not_count_messages_waits_for_none() {
+    let server = FakeServer::start_concurrent(|request| match operation(request).as_str() {
+        "ReceiveMessage" => sqs_json("{}"),
+        _ => {
+            let headers = vec![("Content-Type".to_owned(), "application/x-amz-json-1.0".to_owned())];
+            let body = r#"{"__type":"com.amazonaws.sqs#AccessDeniedException","message":"no"}"#;
+            Reply::Full(403, headers, body.as_bytes().to_vec())
+        }
+    });
+    let mut drain = inbox(&clients(&server.endpoint), QUEUE, Mode::Drain, SqsOptions::default());
+    assert_eq!(drain.poll().unwrap().unsettled, 0);
 }

@@ -2,7 +2,9 @@
 
 use crate::checker::check;
 use crate::corpus::corpus;
+use crate::fleet::{finish, strangers};
 use crate::proxy::PostgresProxy;
+use crate::support::until;
 use crate::world::{World, below_prefix};
 
 #[test]
@@ -30,5 +32,34 @@ fn with_the_landing_emptied_and_the_state_lost_a_fresh_process_loads_everything(
     std::fs::remove_dir_all(machine.path("var")).unwrap();
     let again = machine.drain(0);
     assert_eq!((&again["batches"], &again["rows"]), (&0.into(), &0.into()), "{again}");
+    check(&world, &documents);
+}
+
+/// The recovery itself is killed, once with its state kept and once with it lost again.
+#[test]
+fn a_recovery_that_is_killed_is_recovered_from() {
+    let Some(world) = World::new() else { return };
+    let documents = strangers(73, 400);
+    world.upload(&documents);
+    let postgres = PostgresProxy::start(&world.database.url, 73, 0);
+    postgres.stop();
+    let machine = world.machine_at(&world.emulator.endpoint, &postgres.url(&world.database.url), 10);
+    machine.run(&["drain", "--patience", "100ms"]).exits(1);
+    assert_eq!(world.archived().len(), 40);
+    world.empty_landing();
+    std::fs::remove_dir_all(machine.path("var")).unwrap();
+    postgres.go_on();
+    let loaded = || world.ask("SELECT count(*) FROM sluicegate.batch").unwrap_or(0);
+    for (batches, lost) in [(3, false), (8, true), (13, false)] {
+        let mut recovery = machine.start(&["drain"]);
+        until("some of it is loaded", || (loaded() >= batches || recovery.has_ended()).then_some(()));
+        recovery.kill();
+        if lost {
+            std::fs::remove_dir_all(machine.path("var")).unwrap();
+        }
+    }
+    assert!(loaded() < 40, "every kill met a recovery");
+    // A state that was lost with its process waits until the lease of that has run out.
+    finish(&machine);
     check(&world, &documents);
 }

@@ -9,13 +9,16 @@ use crate::proxy::{HttpProxy, PostgresProxy};
 use crate::support::{Project, until};
 use crate::world::{Summed, World, below_prefix};
 
-/// How long PostgreSQL is away.
-const AWAY: Duration = Duration::from_secs(5);
+/// How long PostgreSQL is away: a minute where everything is tried.
+fn away() -> Duration {
+    let full = std::env::var("SLUICEGATE_FULL").is_ok_and(|value| value == "1");
+    Duration::from_secs(if full { 60 } else { 5 })
+}
 
 const DRAIN: [&str; 5] = ["drain", "--patience", "60s", "--output", "json"];
 
 /// Drains until everything that was announced is decided.
-fn drain_to_the_end(world: &World, machine: &Project, summed: &mut Summed, announced: u64) {
+pub(crate) fn drain_to_the_end(world: &World, machine: &Project, summed: &mut Summed, announced: u64) {
     loop {
         let ended = machine.run(&DRAIN);
         summed.add(&ended);
@@ -44,7 +47,7 @@ fn everything_breaks(seed: u64, originals: usize) {
     postgres.stop();
     let stopped = Instant::now();
     let before = loads();
-    until("PostgreSQL has been away", || (stopped.elapsed() >= AWAY).then_some(()));
+    until("PostgreSQL has been away", || (stopped.elapsed() >= away()).then_some(()));
     assert!(loads() <= before + 1, "one COMMIT at most was under way");
     postgres.go_on();
     let mut summed = Summed::default();

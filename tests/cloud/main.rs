@@ -10,6 +10,9 @@ mod corpus;
 #[path = "../aws/emulator.rs"]
 #[allow(dead_code)]
 mod emulator;
+#[path = "../aws/fake.rs"]
+#[allow(dead_code)]
+mod fake;
 #[path = "../e2e/oracle.rs"]
 #[allow(dead_code)]
 mod oracle;
@@ -32,4 +35,7 @@ mod away;
 mod changed;
 mod faults;
 mod fleet;
+mod hidden;
 mod large;
+mod locked;
+mod microburst;

@@ -14,6 +14,7 @@ use sluicegate::job::Job;
 use sluicegate::pipeline::archive::ArchiveStage;
 use sluicegate::pipeline::context::Context;
 use sluicegate::pipeline::crawl::{CrawlStage, WindowEnd};
+use sluicegate::pipeline::fleet::FleetStage;
 use sluicegate::pipeline::handover::Handover;
 use sluicegate::pipeline::listener::Listener;
 use sluicegate::pipeline::load::LoadStage;
@@ -36,17 +37,19 @@ use crate::manual_clock::ManualClock;
 use crate::workload::BATCH_DOCUMENTS;
 
 /// How often a quiet pipeline may say that it waits for something before that is a defect.
-const MOST_WAITS: usize = 40;
+const MOST_WAITS: usize = 60;
 
 /// The files of one run, which outlive every process in it.
 pub(crate) struct World {
     folder: TempDir,
     pub(crate) clock: Arc<ManualClock>,
     incarnations: AtomicUsize,
+    /// The fleet stage lists the landing, as it does where the landing is a bucket.
+    lists_landing: bool,
 }
 
 impl World {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(lists_landing: bool) -> Self {
         // Power cuts are not what this test simulates, so the files lie in memory where there is such a place.
         let memory = Path::new("/dev/shm");
         let folder =
@@ -55,6 +58,7 @@ impl World {
             folder,
             clock: Arc::new(ManualClock::new("2026-03-01T10:01:00Z")),
             incarnations: AtomicUsize::new(0),
+            lists_landing,
         };
         std::fs::create_dir_all(world.path("landing")).unwrap();
         world
@@ -66,6 +70,14 @@ impl World {
 
     pub(crate) fn warehouse(&self) -> PathBuf {
         self.path("warehouse.db")
+    }
+
+    /// The disk with the state is lost.
+    pub(crate) fn lose_state(&self) {
+        let state = self.path("state");
+        if state.is_dir() {
+            std::fs::remove_dir_all(state).unwrap();
+        }
     }
 
     fn fresh_incarnation(&self) -> String {
@@ -109,7 +121,7 @@ impl Process {
         let id = world.fresh_incarnation();
         let incarnation = store.begin_incarnation(&id, "host", std::process::id(), "0", now)?;
         let command = store.command_started(&id, &["drain".to_owned()], now)?;
-        let context = Arc::new(context(world, faults.seam(), id));
+        let context = Arc::new(context(world, "state", faults.seam(), id));
         Ok(Self {
             stages: stages(world, &context)?,
             store,
@@ -151,8 +163,9 @@ impl Process {
     }
 }
 
-fn context(world: &World, seam: Seam, incarnation: String) -> Context {
-    let spool = world.path("state").join("spool");
+/// What the stages of one process share; `state` is the name of its state folder.
+pub(crate) fn context(world: &World, state: &str, seam: Seam, incarnation: String) -> Context {
+    let spool = world.path(state).join("spool");
     std::fs::create_dir_all(&spool).unwrap();
     let job = job();
     let landing: Arc<dyn ObjectStore> = Arc::new(MeddledLanding::new(&world.path("landing")));
@@ -163,7 +176,7 @@ fn context(world: &World, seam: Seam, incarnation: String) -> Context {
     };
     Context {
         landings: BTreeMap::from([(job.name.clone(), landing)]),
-        scanned_jobs: BTreeSet::from([job.name.clone()]),
+        scanned_jobs: if world.lists_landing { BTreeSet::new() } else { BTreeSet::from([job.name.clone()]) },
         jobs: BTreeMap::from([(job.name.clone(), job)]),
         clock: world.clock.clone(),
         seam,
@@ -172,7 +185,7 @@ fn context(world: &World, seam: Seam, incarnation: String) -> Context {
         archive: Arc::new(FolderStore::new(world.path("archive"))),
         curated: Arc::new(FolderStore::new(world.path("curated"))),
         open_warehouse: Box::new(open_warehouse),
-        state: world.path("state"),
+        state: world.path(state),
         spool,
         fetch_concurrency: 1,
         seal_at_once: true,
@@ -191,6 +204,7 @@ fn stages(world: &World, context: &Arc<Context>) -> Outcome<Vec<Box<dyn Stage>>>
     let catalogs = BTreeMap::from([(job.name.clone(), catalog)]);
     Ok(vec![
         Box::new(Listener::new(context.clone(), inbox, false)?),
+        Box::new(FleetStage::new(context.clone(), false)?),
         Box::new(ArchiveStage::new(context.clone())?),
         Box::new(LoadStage::new(context.clone())?),
         Box::new(PublishStage::new(context.clone())?),

@@ -13,6 +13,8 @@ use crate::oracle;
 use crate::process::{Process, World, job};
 use crate::workload::{self, Document};
 
+/// Longer than any lease.
+const LEASE: TimeDelta = TimeDelta::minutes(2);
 /// How often a process that met an error which is not its death is asked again before it is killed.
 const PATIENCE: usize = 3;
 
@@ -22,24 +24,27 @@ pub(crate) struct Report {
     pub(crate) content: Vec<String>,
     /// The effects of the first life.
     pub(crate) first_life: Vec<&'static str>,
+    /// The effects of the life after it, where there was one.
+    pub(crate) second_life: Vec<&'static str>,
     /// The effects that a fault met.
     pub(crate) struck: BTreeSet<(&'static str, bool)>,
     /// Whether every strike met its moment.
     pub(crate) all_met: bool,
 }
 
-/// Runs the workload; life number `n` meets the strikes `lives[n]`, and those after the last meet none. At the end the
-/// oracle has looked at everything.
-pub(crate) fn run(lives: &[&[Strike]]) -> Report {
-    let world = World::new();
+/// Runs the workload; life number `n` meets the strikes `lives[n]`, and those after the last meet none. The state folder is
+/// lost with each of the first `lost` lives. At the end the oracle has looked at everything.
+pub(crate) fn run(lives: &[&[Strike]], lost: usize) -> Report {
+    let world = World::new(lost > 0);
     let mut faults: Vec<Arc<Faults>> = lives.iter().map(|strikes| Faults::new(strikes)).collect();
     faults.push(Faults::new(&[]));
-    let mut history = History { world: &world, faults, life: 0, process: None };
+    let mut history = History { world: &world, faults, lost, life: 0, process: None };
     history.play();
-    let content = oracle::examine(&world);
+    let content = if lost > 0 { oracle::examine_rebuilt(&world) } else { oracle::examine(&world) };
     Report {
         content,
         first_life: history.faults[0].effects(),
+        second_life: history.faults.get(1).map_or_else(Vec::new, |faults| faults.effects()),
         struck: history.faults.iter().flat_map(|faults| faults.struck()).collect(),
         all_met: history.faults.iter().all(|faults| faults.all_met()),
     }
@@ -48,6 +53,8 @@ pub(crate) fn run(lives: &[&[Strike]]) -> Report {
 struct History<'a> {
     world: &'a World,
     faults: Vec<Arc<Faults>>,
+    /// Lives that take the state folder with them.
+    lost: usize,
     life: usize,
     process: Option<Process>,
 }
@@ -58,6 +65,15 @@ impl History<'_> {
         for documents in [workload::first_window(), workload::second_window()] {
             self.land(documents);
             self.survive(|_| Ok(()));
+            self.end_window();
+            self.survive(|_| Ok(()));
+            if self.lost == 0 {
+                oracle::crawls::nothing_waits(self.world);
+            }
+        }
+        if self.lost > 0 {
+            // What would have told that the owner of a crawl is dead is lost; its lease runs out, and a window ends.
+            self.world.clock.advance(LEASE);
             self.end_window();
             self.survive(|_| Ok(()));
             oracle::crawls::nothing_waits(self.world);
@@ -93,6 +109,9 @@ impl History<'_> {
                     );
                     if kind == FailureKind::Died || tries >= PATIENCE && !last_life {
                         (self.process, tries) = (None, 0);
+                        if self.life < self.lost {
+                            self.world.lose_state();
+                        }
                         self.life += 1;
                     }
                     self.world.clock.advance(TimeDelta::seconds(1));

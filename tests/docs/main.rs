@@ -2,6 +2,7 @@
 
 mod architecture;
 mod finance;
+mod iam;
 mod links;
 mod querying;
 mod readme;

@@ -54,7 +54,7 @@ fn what_the_readme_calls_not_there_yet_is_no_command() {
     let page = page("README.md");
     let (_, rest) = page.split_once("Not there yet either are the commands ").expect("the README says it");
     let named = quoted(rest.split('.').next().unwrap());
-    assert!(named.len() >= 6, "{named:?}");
+    assert!(!named.is_empty(), "the README names them");
     for command in named {
         let words: Vec<&str> = command.split_whitespace().collect();
         let output = sluicegate(root(), &words);
@@ -122,6 +122,7 @@ fn the_table_of_variables_can_be_read() {
     let aws = [
         "SLUICEGATE_ALERT_TOPIC",
         "SLUICEGATE_ARCHIVE",
+        "SLUICEGATE_CRAWLER",
         "SLUICEGATE_CURATED",
         "SLUICEGATE_LANDING",
         "SLUICEGATE_QUEUE",
@@ -149,10 +150,10 @@ fn what_the_readme_calls_refused_is_refused() {
 }
 
 #[test]
-fn what_the_readme_calls_without_effect_is_accepted() {
+fn what_only_other_commands_use_is_accepted() {
     let page = page("README.md");
     let rows = table(section_of(&page, "## Configuration"));
-    let row = rows.iter().find(|row| row[2] == "read, and without effect").unwrap();
+    let row = rows.iter().find(|row| row[0].contains("SLUICEGATE_CRAWLER_ROLE")).unwrap();
     for name in quoted(&row[0]) {
         // There is no landing folder, so the drain cannot finish; but it begins.
         assert_eq!(drained_with(&name, "s3://bucket/x"), (Some(1), false), "{name}");

@@ -1,6 +1,7 @@
 //! Goal: a person hears of documents that may be lost and of parked batches, once; and `status` says it first.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::corpus::{Invoice, Random};
@@ -67,11 +68,19 @@ fn what_is_archived_wakes_nobody_whatever_it_waits_for() {
     assert_eq!(told(&project), []);
 }
 
+/// The archive objects.
+fn archived(project: &Project) -> Vec<PathBuf> {
+    let days = fs::read_dir(project.path("var/archive/invoices")).unwrap();
+    days.flat_map(|day| fs::read_dir(day.unwrap().path()).unwrap().map(|entry| entry.unwrap().path()))
+        .collect()
+}
+
 #[test]
 fn a_parked_batch_is_told_of_once() {
     let project = project();
     land_hours_ago(&project, "a.txt", 1);
     project.drain(0);
+    let before = archived(&project);
     // The archive object of the next batch cannot be what its name says, once its bytes are spoiled.
     let mut random = Random::new(99);
     let modified = SystemTime::now() - Duration::from_secs(60);
@@ -80,10 +89,7 @@ fn a_parked_batch_is_told_of_once() {
     let mut blocked = project;
     blocked.set("SLUICEGATE_WAREHOUSE", "sqlite:var/blocked/warehouse.db");
     blocked.run(&["drain", "--patience", "0s"]).exits(1);
-    let days = fs::read_dir(blocked.path("var/archive/invoices")).unwrap();
-    let objects =
-        days.flat_map(|day| fs::read_dir(day.unwrap().path()).unwrap().map(|entry| entry.unwrap().path()));
-    let newest = objects.max().unwrap();
+    let newest = archived(&blocked).into_iter().find(|object| !before.contains(object)).unwrap();
     let mut bytes = fs::read(&newest).unwrap();
     let end = bytes.len() - 40;
     bytes[end / 2..end].fill(0);

@@ -30,7 +30,7 @@ fn refused(project: &Project, told: &[&str]) {
 #[test]
 fn mistakes_name_file_line_and_key() {
     let cases = [
-        ("sluicegate.toml", "[pipeline]", "[pipeline]\nbogus = 1", "sluicegate.toml:40: unknown key `bogus`"),
+        ("sluicegate.toml", "[pipeline]", "[pipeline]\nbogus = 1", "sluicegate.toml:41: unknown key `bogus`"),
         ("sluicegate.toml", "archive = \"", "archives = \"", "sluicegate.toml:13: unknown key `archives`"),
         (
             "jobs/invoices.toml",

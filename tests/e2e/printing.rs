@@ -206,6 +206,26 @@ fn check_names_each_finding() {
     assert_eq!(of("landing of invoices"), ["ok", "note"]);
 }
 
+#[test]
+fn check_makes_nothing() {
+    let project = Project::new();
+    project.land("a.txt", REAL.as_bytes(), landed(0));
+    project.run(&["check"]).exits(0);
+    let made: Vec<_> =
+        std::fs::read_dir(project.path("var")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(made, [project.landing()], "nothing beside the landing");
+    let drained = drained();
+    let warehouse = rusqlite::Connection::open(drained.path("var/warehouse.db")).unwrap();
+    warehouse.execute_batch("DROP TABLE invoice_items").unwrap();
+    // A load that is open is not waited for.
+    warehouse.execute_batch("BEGIN IMMEDIATE").unwrap();
+    drained.run(&["check"]).exits(0).prints("not there yet: invoice_items");
+    warehouse.execute_batch("ROLLBACK; ALTER TABLE invoices RENAME COLUMN total TO amount_due").unwrap();
+    drained.run(&["check"]).exits(1).prints("amount_due");
+    let tables = "SELECT group_concat(name) FROM sqlite_master WHERE name LIKE 'invoice%'";
+    assert_eq!(drained.ask::<String>(tables).as_deref(), Some("invoices"));
+}
+
 /// A look must not decide which ledger the state belongs to.
 #[test]
 fn check_binds_the_state_to_no_ledger() {

@@ -10,8 +10,8 @@ use sluicegate::failure::Outcome;
 use sluicegate::ports::clock::Clock;
 use sluicegate::ports::decisions::Decisions;
 use sluicegate::ports::warehouse::{
-    BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, DocumentRow, KnownObject, LedgerIdentity,
-    LoadRequest, LoadedBatch, UnpublishedLoad, VerdictRow, Warehouse,
+    BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, Difference, DocumentRow, KnownObject,
+    LedgerIdentity, LoadRequest, LoadedBatch, UnpublishedLoad, VerdictRow, Warehouse,
 };
 use sluicegate::postgres::{PostgresWarehouse, Recent};
 use sluicegate::schema::Schema;
@@ -121,6 +121,10 @@ impl Warehouse for Timed {
 
     fn prepare(&mut self, schema: &Schema) -> Outcome<()> {
         self.at().prepare(schema)
+    }
+
+    fn compare(&mut self, schema: &Schema) -> Outcome<Vec<Difference>> {
+        self.at().compare(schema)
     }
 
     fn begin_load<'a>(&'a mut self, request: &'a LoadRequest, schema: &'a Schema) -> Outcome<BeginLoad<'a>> {

@@ -215,3 +215,77 @@ fn what_another_load_commits_meanwhile_is_met_as_a_collision() {
     assert_eq!((verdicts[0].rows, verdicts[1].rows, &*verdicts[1].refused), (15, 3, &[0][..]));
     assert_eq!(dump(&database).len(), 21);
 }
+
+/// Makes member `ordinal` the document that batch 1 has under the same key.
+fn seen_before(mut batch: crate::support::Batch, ordinal: usize) -> crate::support::Batch {
+    batch.request.documents[ordinal].version = "1".to_owned();
+    batch
+}
+
+#[test]
+fn documents_that_another_batch_has_are_passed_over_however_they_are_claimed() {
+    let Some(database) = Database::new() else { return };
+    drop(ready(&database));
+    let recent = Recent::default();
+    let first = batch(1, &[document("a", 0..2), document("b", 2..4)]);
+    first.load(&mut *open(&database, &recent)).unwrap().unwrap();
+    // The first time one COPY of all claims meets the known one; the second time the connections remember that, and
+    // claim row by row at once.
+    for number in [2, 3] {
+        let from = 10 * u64::from(number);
+        let new: &'static str = if number == 2 { "c" } else { "d" };
+        let load = [document("a", from..from + 1), document(new, from + 1..from + 3)];
+        let load = seen_before(batch(number, &load), 0);
+        let (verdicts, _) = load.load(&mut *open(&database, &recent)).unwrap().unwrap();
+        assert_eq!(verdicts[0].outcome, DocumentOutcome::Again, "{verdicts:?}");
+        assert_eq!((verdicts[1].outcome, verdicts[1].rows), (DocumentOutcome::Loaded, 6));
+    }
+    let documents = "SELECT key, outcome, rows, right(batch_id, 1) FROM sluicegate.document ORDER BY key";
+    assert_eq!(
+        database.select(documents),
+        [
+            ["a", "loaded", "6", "1"],
+            ["b", "loaded", "6", "1"],
+            ["c", "loaded", "6", "2"],
+            ["d", "loaded", "6", "3"]
+        ]
+    );
+    assert_eq!(dump(&database).len(), 24, "nothing of a document that another batch has is inserted");
+}
+
+#[test]
+fn an_outcome_that_was_expected_otherwise_is_corrected() {
+    let Some(database) = Database::new() else { return };
+    let mut warehouse = ready(&database);
+    batch(1, &[document("a", 0..3)]).load(&mut *warehouse).unwrap().unwrap();
+    let clash = Document { total: "2.00", ..document("b", 1..2) };
+    let load = batch(2, &[clash, document("c", 0..3), document("d", 2..5), document("e", 9..10)]);
+    let (verdicts, _) = load.load(&mut *warehouse).unwrap().unwrap();
+    let words: Vec<_> = verdicts.iter().map(|verdict| verdict.outcome.as_str()).collect();
+    assert_eq!(words, ["conflict", "duplicate", "loaded", "loaded"]);
+    let of_batch = |table: &str| {
+        let sql = format!(
+            "SELECT outcome, reason, rows FROM sluicegate.{table} WHERE batch_id LIKE '%2' ORDER BY key"
+        );
+        database.select(&sql)
+    };
+    assert_eq!(of_batch("document"), of_batch("verdict"));
+    assert_eq!(
+        of_batch("document").iter().map(|row| row[2].clone()).collect::<Vec<_>>(),
+        ["0", "0", "6", "3"]
+    );
+}
+
+#[test]
+fn a_known_document_in_a_batch_too_large_for_memory_is_passed_over() {
+    let Some(database) = Database::new() else { return };
+    let mut warehouse = ready(&database);
+    batch(1, &[document("a", 0..1)]).load(&mut *warehouse).unwrap().unwrap();
+    // Its rows are gathered before the batch turns out to be large and its documents are claimed.
+    let large = Document { items: 8, ..document("large", 10..50_010) };
+    let load = [document("a", 90_000..90_001), large, document("b", 90_001..90_002)];
+    let (verdicts, _) = seen_before(batch(2, &load), 0).load(&mut *warehouse).unwrap().unwrap();
+    let seen: Vec<_> = verdicts.iter().map(|verdict| (verdict.outcome.as_str(), verdict.rows)).collect();
+    assert_eq!(seen, [("again", 0), ("loaded", 450_000), ("loaded", 3)]);
+    assert_eq!(database.select("SELECT count(*) FROM bills"), [["50002"]]);
+}

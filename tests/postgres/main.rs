@@ -2,7 +2,9 @@
 //! port, and what only a server can do (locks, lost answers, TLS, large documents).
 
 mod bench;
+mod failover;
 mod loads;
+mod looking;
 #[path = "../conformance/manual_clock.rs"]
 mod manual_clock;
 mod measure;

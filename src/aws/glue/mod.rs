@@ -2,7 +2,10 @@
 //! id, takes no client token and is not idempotent; ListCrawls tells every crawl of the last twelve months; GetCrawler
 //! tells whether one runs, and how the last one ended.
 
+mod convert;
+mod definitions;
 mod history;
+mod statement;
 
 use std::collections::BTreeSet;
 
@@ -17,6 +20,7 @@ use super::client::AwsClients;
 use super::failure::{HttpResponse, code, describe, failure, status};
 use crate::failure::{Failure, Outcome};
 use crate::ports::catalog::{Catalog, CrawlReport, StartAnswer};
+pub use definitions::{GlueDefinitions, StatementPlace};
 use history::{CrawlerState, report, together};
 
 /// S3 and Glue tell the time of the same region's clocks; this is what they may differ by, and more.

@@ -1,10 +1,12 @@
 //! Lists objects. Keys come url-encoded (`encoding-type=url`): XML 1.0 cannot carry every character that a key may have.
 
 use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::operation::get_bucket_versioning::GetBucketVersioningError;
 use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types::{BucketVersioningStatus, EncodingType, Object, ObjectVersion};
 
+use super::super::client::AwsClients;
 use super::super::failure::{HttpResponse, failure, status};
 use super::S3Store;
 use super::info::Told;
@@ -28,8 +30,19 @@ pub(super) fn list(store: &S3Store, prefix: &str, visit: &mut Visit<'_>) -> Outc
 /// Whether the bucket has, or once had, versions. Without this an event and a listing could make two documents of one
 /// object (I2), so not knowing is no answer.
 fn has_versions(store: &S3Store) -> Outcome<bool> {
-    let request = store.s3().get_bucket_versioning().bucket(&store.bucket);
-    match store.clients.block_on(request.send()) {
+    versioning(&store.clients, &store.bucket).map_err(|error| {
+        let doing = format!("asking whether {} has versions (s3:GetBucketVersioning)", store.bucket);
+        failure(&doing, &error)
+    })
+}
+
+/// The same, with the service's error.
+pub(in crate::aws) fn versioning(
+    clients: &AwsClients,
+    bucket: &str,
+) -> Result<bool, Box<SdkError<GetBucketVersioningError, HttpResponse>>> {
+    let request = clients.s3().get_bucket_versioning().bucket(bucket);
+    match clients.block_on(request.send()) {
         Ok(answer) => Ok(matches!(
             answer.status(),
             Some(BucketVersioningStatus::Enabled | BucketVersioningStatus::Suspended)
@@ -38,10 +51,7 @@ fn has_versions(store: &S3Store) -> Outcome<bool> {
         Err(error) if status(&error) == Some(501) => Ok(false),
         // Some storages give the answer's outermost element another name than the documented one.
         Err(error) if status(&error) == Some(200) => Ok(body_says_versions(&error)),
-        Err(error) => {
-            let doing = format!("asking whether {} has versions (s3:GetBucketVersioning)", store.bucket);
-            Err(failure(&doing, &error))
-        }
+        Err(error) => Err(Box::new(error)),
     }
 }
 

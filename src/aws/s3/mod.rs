@@ -21,6 +21,8 @@ use crate::ports::object_store::{
     Announced, Fetched, Got, ObjectInfo, ObjectStore, PutAnswer, ReadSeek, Refusal,
 };
 
+pub(super) use list::versioning as has_versions;
+
 use info::{Head, Told, object_info};
 use lifecycle::Lifecycle;
 use refusal::{Answer, classify};

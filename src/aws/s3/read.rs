@@ -11,12 +11,12 @@ use aws_sdk_s3::primitives::ByteStream;
 use bytes::{Buf, Bytes};
 
 use super::super::client::AwsClients;
-use super::super::failure::{HttpResponse, describe};
+use super::super::failure::{HttpResponse, describe, status};
 use super::super::pause::jittered;
 use super::S3Store;
 use super::info::{Get, Told, present_version, unquoted};
 use super::refusal::{Answer, classify};
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::ports::object_store::{Fetched, OverwrittenWhileRead, Refusal};
 
 /// Broken connections in a row without much progress between them.
@@ -73,7 +73,13 @@ impl S3Store {
         mut get: Get,
     ) -> Outcome<Fetched> {
         let stream = std::mem::take(&mut get.body);
+        // A proxy on the way may hand the body over in chunks and leave its length out; without it nobody knows the end.
+        let length = match get.content_length() {
+            Some(length) => Some(length),
+            None => self.length(&full_key, version_id, unquoted(get.e_tag().unwrap_or_default()))?,
+        };
         let mut told = Told::by_get(&get);
+        told.size = length;
         told.version_id = present_version(told.version_id).or(version_id);
         let info = self.describe(key, told)?;
         let place = Place {
@@ -94,6 +100,27 @@ impl S3Store {
             broke_at: 0,
         };
         Ok(Fetched { info, body: Box::new(body) })
+    }
+}
+
+impl S3Store {
+    /// The length of just this object, as the answer to a request for its first byte tells it. HEAD would be the same
+    /// question, and loses its answer on the same way.
+    fn length(&self, full_key: &str, version_id: Option<&str>, etag: &str) -> Outcome<Option<i64>> {
+        let request = self.s3().get_object().bucket(&self.bucket).key(full_key).range("bytes=0-0");
+        match self.clients.block_on(exactly(request, version_id, etag).send()) {
+            // `bytes 0-0/1234`
+            Ok(get) => {
+                let total = get.content_range().and_then(|range| range.rsplit_once('/'));
+                Ok(total.and_then(|(_, total)| total.parse().ok()))
+            }
+            // Not even a first byte is there.
+            Err(error) if status(&error) == Some(416) => Ok(Some(0)),
+            Err(error) => {
+                let doing = self.doing("asking for the length of", full_key);
+                Err(Failure::transient(format!("{doing}: {}", describe(&error))))
+            }
+        }
     }
 }
 

@@ -3,13 +3,19 @@
 //! A standard queue delivers at least once, in no order, and may bring a message again even after it was deleted (the
 //! developer guide's page on standard queues). All of that is harmless: the journal knows a notification that it has,
 //! and a message that was not deleted comes again when its visibility timeout has passed.
+//!
+//! Until then it is hidden, and a drain would end without it. So what is received and will not be journaled is given back
+//! at once (ChangeMessageVisibilityBatch with 0), and a drain that finds the queue empty asks whether messages are hidden:
+//! a receiver that was killed, or a long poll that was broken off, may have left them. It waits for them as long as that
+//! visibility timeout lasts, and no longer: they may be another machine's that is at work on them.
 
 mod delete;
 mod queue;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
@@ -30,6 +36,10 @@ const DRAIN_WAIT: Duration = Duration::from_secs(1);
 const EMPTY_ROUNDS: u32 = 2;
 /// How long a watching poll waits for something before it says that there is nothing.
 const WATCH_WAIT: Duration = Duration::from_millis(500);
+/// How much longer than their visibility timeout a drain waits for hidden messages: clocks and counts are approximate.
+const HIDDEN_MARGIN: Duration = Duration::from_secs(5);
+/// The most time that an end spends on giving messages back.
+const GIVE_BACK_TIME: Duration = Duration::from_secs(3);
 
 /// Finds the job that a bucket and a key belong to.
 pub type Route = Arc<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
@@ -77,6 +87,10 @@ pub struct SqsInbox {
     receivers: Option<Receivers>,
     /// The last drain poll found nothing.
     was_empty: bool,
+    /// Since when a drain has found nothing but hidden messages.
+    hidden_since: Option<Instant>,
+    /// What the last poll brought and nobody has acknowledged.
+    unacknowledged: BTreeSet<String>,
 }
 
 impl SqsInbox {
@@ -89,7 +103,16 @@ impl SqsInbox {
         options: SqsOptions,
     ) -> Self {
         let queue = Queue::new(clients, queue_url.into());
-        Self { queue, route, mode, options, receivers: None, was_empty: false }
+        Self {
+            queue,
+            route,
+            mode,
+            options,
+            receivers: None,
+            was_empty: false,
+            hidden_since: None,
+            unacknowledged: BTreeSet::new(),
+        }
     }
 
     fn delivery(&self, received: Received) -> Delivery {
@@ -131,6 +154,17 @@ impl SqsInbox {
         Ok(messages)
     }
 
+    /// Messages that a drain which found none still waits for.
+    fn hidden(&mut self) -> u64 {
+        let hidden = self.queue.block_on(self.queue.hidden());
+        if hidden == 0 {
+            self.hidden_since = None;
+            return 0;
+        }
+        let since = *self.hidden_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < self.options.visibility + HIDDEN_MARGIN { hidden } else { 0 }
+    }
+
     /// All receivers ask once, at the same time.
     fn round(&self) -> Outcome<Vec<Received>> {
         let mut asking = JoinSet::new();
@@ -163,15 +197,45 @@ impl Inbox for SqsInbox {
             Mode::Watch => self.watched()?,
             Mode::Drain => self.drained()?,
         };
-        let deliveries = received.into_iter().map(|received| self.delivery(received)).collect();
-        Ok(Poll { deliveries, unsettled: 0, more: false })
+        let unsettled = match self.mode {
+            Mode::Drain if received.is_empty() => self.hidden(),
+            _ => 0,
+        };
+        if !received.is_empty() {
+            self.hidden_since = None;
+        }
+        let deliveries: Vec<Delivery> =
+            received.into_iter().map(|received| self.delivery(received)).collect();
+        self.unacknowledged = deliveries.iter().map(|delivery| delivery.receipt.clone()).collect();
+        Ok(Poll { deliveries, unsettled, more: false })
     }
 
     fn acknowledge(&mut self, receipts: &[String]) -> Outcome<()> {
+        // Journaled: whatever comes of the deletion, these need not come again soon.
+        for receipt in receipts {
+            self.unacknowledged.remove(receipt);
+        }
         self.queue.block_on(delete::delete(&self.queue, receipts))
+    }
+
+    fn unsettled_words(&self, count: u64) -> String {
+        format!("{count} message(s) of the queue that somebody has received and not deleted yet")
     }
 
     fn is_listing(&self) -> bool {
         false
+    }
+}
+
+impl Drop for SqsInbox {
+    /// What came and was not journaled, because the journal could not be written, is somebody else's to take.
+    fn drop(&mut self) {
+        if self.unacknowledged.is_empty() {
+            return;
+        }
+        let receipts: Vec<String> = std::mem::take(&mut self.unacknowledged).into_iter().collect();
+        let give_back = self.queue.release(&receipts);
+        // Out of time, they come back by themselves.
+        let _ = self.queue.block_on(async { tokio::time::timeout(GIVE_BACK_TIME, give_back).await });
     }
 }

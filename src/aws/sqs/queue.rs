@@ -4,7 +4,11 @@ use std::future::Future;
 use std::time::Duration;
 
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName};
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
+};
+
+use tokio::task::JoinHandle;
 
 use super::super::client::AwsClients;
 use super::super::failure::{HttpResponse, failure};
@@ -42,8 +46,8 @@ impl Queue {
         self.clients.block_on(future)
     }
 
-    pub(super) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
-        drop(self.clients.spawn(future));
+    pub(super) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.clients.spawn(future)
     }
 
     pub(super) fn sqs(&self) -> &aws_sdk_sqs::Client {
@@ -66,9 +70,26 @@ impl Queue {
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(received).collect())
     }
 
+    /// How many messages somebody has received and nobody has deleted yet, as far as the queue knows: the count is
+    /// approximate. None where we may not ask, or get no answer: it only tells how long to wait.
+    pub(super) async fn hidden(&self) -> u64 {
+        let count = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
+        let request = self.sqs().get_queue_attributes().queue_url(&self.url).attribute_names(count.clone());
+        match request.send().await {
+            Ok(answer) => {
+                let text = answer.attributes().and_then(|attributes| attributes.get(&count));
+                text.and_then(|text| text.parse().ok()).unwrap_or(0)
+            }
+            Err(error) => {
+                tracing::debug!("{}", self.trouble("counting the hidden messages of", &error));
+                0
+            }
+        }
+    }
+
     /// Lets others have messages at once that nobody here will journal. Whatever fails, they come back by themselves.
-    pub(super) async fn release(&self, messages: &[Received]) {
-        for chunk in messages.chunks(MOST_AT_ONCE) {
+    pub(super) async fn release(&self, receipts: &[String]) {
+        for chunk in receipts.chunks(MOST_AT_ONCE) {
             let entries: Vec<_> = chunk.iter().enumerate().filter_map(visible_now).collect();
             let request = self.sqs().change_message_visibility_batch().queue_url(&self.url);
             if let Err(error) = request.set_entries(Some(entries)).send().await {
@@ -104,10 +125,10 @@ fn received(message: Message) -> Option<Received> {
     Some(Received { receipt: message.receipt_handle?, body: message.body.unwrap_or_default() })
 }
 
-fn visible_now((index, message): (usize, &Received)) -> Option<ChangeMessageVisibilityBatchRequestEntry> {
+fn visible_now((index, receipt): (usize, &String)) -> Option<ChangeMessageVisibilityBatchRequestEntry> {
     ChangeMessageVisibilityBatchRequestEntry::builder()
         .id(index.to_string())
-        .receipt_handle(&message.receipt)
+        .receipt_handle(receipt)
         .visibility_timeout(0)
         .build()
         .ok()

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use super::super::pause::jittered;
 use super::SqsOptions;
@@ -18,7 +19,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A long poll that ends with nothing before this did not wait; asking again at once would be a storm.
 const LEAST_EMPTY: Duration = Duration::from_millis(200);
-/// An answer that was on its way when the stop came is still taken: its messages would otherwise stay hidden.
+/// How long a stop waits for the answer to a poll that is under way: its messages would otherwise stay hidden. Nothing
+/// that SQS documents ends a long poll early, and whether it notices that nobody listens any more is not documented either,
+/// so a poll that is broken off may still hide messages: a drain waits for those, see [`super::SqsInbox`].
 const LAST_ANSWER: Duration = Duration::from_secs(1);
 /// The most time that a stop spends on giving messages back.
 const STOP_TIME: Duration = Duration::from_secs(3);
@@ -29,6 +32,7 @@ pub(super) struct Receivers {
     batches: mpsc::Receiver<Vec<Received>>,
     trouble: Trouble,
     stop: watch::Sender<bool>,
+    running: Vec<JoinHandle<()>>,
 }
 
 /// Why the queue cannot be read now. One receiver that failed while others wait for messages is no trouble yet.
@@ -58,6 +62,7 @@ impl Receivers {
         let (sender, batches) = mpsc::channel(count * BATCHES_PER_RECEIVER);
         let (stop, stopped) = watch::channel(false);
         let trouble = Trouble::new(count);
+        let mut running = Vec::with_capacity(count);
         for number in 0..count {
             let receiver = Receiver {
                 number,
@@ -67,9 +72,9 @@ impl Receivers {
                 trouble: trouble.clone(),
                 stopped: stopped.clone(),
             };
-            queue.spawn(receiver.run());
+            running.push(queue.spawn(receiver.run()));
         }
-        Self { queue: queue.clone(), batches, trouble, stop }
+        Self { queue: queue.clone(), batches, trouble, stop, running }
     }
 
     /// What is there, after waiting for a first message; trouble, when nothing is there because of it.
@@ -95,15 +100,24 @@ impl Drop for Receivers {
     fn drop(&mut self) {
         self.stop.send_replace(true);
         self.batches.close();
-        let Self { queue, batches, .. } = self;
+        let Self { queue, batches, running, .. } = self;
         let give_back = async {
             while let Some(messages) = batches.recv().await {
-                queue.release(&messages).await;
+                queue.release(&receipts(&messages)).await;
+            }
+            // A closed channel says nothing about polls that are under way: their receivers give back what still comes.
+            for receiver in running {
+                // A receiver that panicked has said so, and what it had comes back by itself.
+                let _ = receiver.await;
             }
         };
         // Out of time, they come back by themselves.
         let _ = queue.block_on(async { tokio::time::timeout(STOP_TIME, give_back).await });
     }
+}
+
+fn receipts(messages: &[Received]) -> Vec<String> {
+    messages.iter().map(|message| message.receipt.clone()).collect()
 }
 
 struct Receiver {
@@ -160,7 +174,7 @@ impl Receiver {
             return;
         }
         if let Err(refused) = self.batches.send(messages).await {
-            self.queue.release(&refused.0).await;
+            self.queue.release(&receipts(&refused.0)).await;
         }
     }
 }

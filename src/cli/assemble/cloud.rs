@@ -2,13 +2,13 @@
 
 #[cfg(feature = "aws")]
 pub(super) use with_aws::{
-    athena, crawler, landing, own_store, queue_inbox, sns_inbox, supports, supports_crawler, supports_queue,
-    supports_sns, supports_topic, topic_alarm,
+    account, athena, crawler, definitions, landing, own_store, queue_inbox, sns_inbox, supports,
+    supports_crawler, supports_queue, supports_sns, supports_topic, topic_alarm,
 };
 #[cfg(not(feature = "aws"))]
 pub(super) use without_aws::{
-    athena, crawler, landing, own_store, queue_inbox, sns_inbox, supports, supports_crawler, supports_queue,
-    supports_sns, supports_topic, topic_alarm,
+    account, athena, crawler, definitions, landing, own_store, queue_inbox, sns_inbox, supports,
+    supports_crawler, supports_queue, supports_sns, supports_topic, topic_alarm,
 };
 
 #[cfg(feature = "aws")]
@@ -17,15 +17,17 @@ mod with_aws {
     use std::sync::{Arc, OnceLock};
 
     use crate::aws::{
-        AthenaOptions, AthenaQueryEngine, AwsClients, GlueCatalog, Mode, S3Store, SnsAlarm, SqsInbox,
-        SqsOptions,
+        AthenaOptions, AthenaQueryEngine, AwsAccount, AwsClients, GlueCatalog, GlueDefinitions, Mode,
+        S3Store, SnsAlarm, SqsInbox, SqsOptions, StatementPlace,
     };
     use crate::cli::exit::Stop;
     use crate::config::{Config, Location, TopicArn};
     use crate::job::Job;
     use crate::pipeline::context::Context;
+    use crate::ports::account::Account;
     use crate::ports::alarm::Alarm;
     use crate::ports::catalog::Catalog;
+    use crate::ports::definitions::Definitions;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
     use crate::ports::query_engine::{Interrupt, QueryEngine};
@@ -39,6 +41,11 @@ mod with_aws {
         }
         let made = AwsClients::from_environment()?;
         Ok(CLIENTS.get_or_init(|| made).clone())
+    }
+
+    /// Clients of its own: whoever asks does not wait as long as work does.
+    pub(in crate::cli::assemble) fn account() -> Result<Option<Arc<dyn Account>>, Stop> {
+        Ok(Some(Arc::new(AwsAccount::from_environment()?)))
     }
 
     pub(in crate::cli::assemble) fn supports(_location: &Location) -> Result<(), Stop> {
@@ -120,6 +127,15 @@ mod with_aws {
         })
     }
 
+    /// The Glue Data Catalog; views are made in Athena.
+    pub(in crate::cli::assemble) fn definitions(config: &Config) -> Result<Box<dyn Definitions>, Stop> {
+        let place = StatementPlace {
+            workgroup: config.settings.athena_workgroup.clone(),
+            output: config.settings.athena_output.clone(),
+        };
+        Ok(Box::new(GlueDefinitions::new(clients()?, place)))
+    }
+
     /// Athena over the Glue tables of all jobs.
     pub(in crate::cli::assemble) fn athena(
         config: &Config,
@@ -145,14 +161,20 @@ mod without_aws {
     use crate::config::{Config, Location};
     use crate::job::Job;
     use crate::pipeline::context::Context;
+    use crate::ports::account::Account;
     use crate::ports::alarm::Alarm;
     use crate::ports::catalog::Catalog;
+    use crate::ports::definitions::Definitions;
     use crate::ports::inbox::Inbox;
     use crate::ports::object_store::ObjectStore;
     use crate::ports::query_engine::{Interrupt, QueryEngine};
 
     fn not_built_in(what: impl std::fmt::Display) -> Stop {
         Stop::usage(format!("{what}: this program was built without AWS; build it with the default features"))
+    }
+
+    pub(in crate::cli::assemble) fn account() -> Result<Option<Arc<dyn Account>>, Stop> {
+        Ok(None)
     }
 
     pub(in crate::cli::assemble) fn supports(location: &Location) -> Result<(), Stop> {
@@ -211,6 +233,11 @@ mod without_aws {
         _watch: bool,
     ) -> Result<Box<dyn Inbox>, Stop> {
         Err(not_built_in(format!("the queue {queue}")))
+    }
+
+    pub(in crate::cli::assemble) fn definitions(config: &Config) -> Result<Box<dyn Definitions>, Stop> {
+        let database = config.settings.catalog_database.as_deref().unwrap_or_default();
+        Err(not_built_in(format!("the Glue database {database}")))
     }
 
     pub(in crate::cli::assemble) fn athena(

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use sluicegate_state::BatchState;
 use sluicegate_state::seam::Seam;
 
 use crate::config::{Config, Location, WarehouseLocation};
@@ -17,16 +18,20 @@ use crate::job::Job;
 use crate::pipeline::context::Context;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::tally::Tally;
+use crate::ports::account::Account;
 use crate::ports::alarm::Alarm;
 use crate::ports::catalog::Catalog;
 use crate::ports::clock::Clock;
+use crate::ports::definitions::Definitions;
 use crate::ports::inbox::Inbox;
 use crate::ports::object_store::ObjectStore;
 use crate::ports::query_engine::{Interrupt, QueryEngine};
+use crate::ports::server::ServerFacts;
 use crate::ports::warehouse::Warehouse;
 
 use super::exit::Stop;
 use super::session::host;
+use super::stored::existing_store;
 
 /// How a command that only reads makes itself known to the warehouse.
 const READER: &str = "reader";
@@ -60,6 +65,11 @@ pub(super) fn refuse_unsupported(config: &Config) -> Result<(), Stop> {
         cloud::supports_sns(address)?;
     }
     Ok(())
+}
+
+/// Begins what takes its time and will be needed soon.
+pub(super) fn get_ready(config: &Config) {
+    warehouse::get_ready(&config.settings.warehouse);
 }
 
 /// Refuses a crawler that cannot be used: this program was built without AWS, or the crawler's database is not known.
@@ -136,7 +146,7 @@ pub(super) fn context(config: &Config, surroundings: Surroundings) -> Result<Con
         host: host(),
         landings,
         scanned_jobs: scanned.map(|job| job.name.clone()).collect(),
-        archive: own_store(&config.settings.archive)?,
+        archive: archive_store(&config.settings.archive)?,
         curated: own_store(&config.settings.curated)?,
         state: config.settings.state.clone(),
         spool,
@@ -161,12 +171,25 @@ fn own_store(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
     }
 }
 
+/// An archive folder that was there once is never made again by itself, see [`prepare_folders`].
+fn archive_store(location: &Location) -> Result<Arc<dyn ObjectStore>, Stop> {
+    match folder(location) {
+        Some(path) => Ok(Arc::new(FolderStore::kept(path))),
+        None => cloud::own_store(location),
+    }
+}
+
 /// Makes the folders that are ours and removes what killed processes left half-written there; only the drainer of a state
-/// folder does so.
-pub(super) fn prepare_folders(config: &Config) -> Result<(), Stop> {
+/// folder does so. An archive folder that is gone although the state knows of archived batches is not made: it is more
+/// likely not mounted. Answers what is to be done then.
+pub(super) fn prepare_folders(config: &Config) -> Result<Option<String>, Stop> {
+    let missing = missing_archive(config)?;
     for location in [&config.settings.archive, &config.settings.curated] {
         // A place that cannot be used now holds up the stage that needs it, and no other.
         let Some(path) = folder(location) else { continue };
+        if missing.is_some() && *location == config.settings.archive {
+            continue;
+        }
         let made = std::fs::create_dir_all(&path).map_err(|error| {
             Failure::transient(format!("cannot make the folder {}: {error}", path.display()))
         });
@@ -174,7 +197,25 @@ pub(super) fn prepare_folders(config: &Config) -> Result<(), Stop> {
             tracing::warn!("{failure}");
         }
     }
-    Ok(())
+    Ok(missing)
+}
+
+/// Says that the archive folder is gone, where something was archived in it.
+fn missing_archive(config: &Config) -> Result<Option<String>, Stop> {
+    let Some(path) = folder(&config.settings.archive).filter(|path| !path.exists()) else { return Ok(None) };
+    let Some(store) = existing_store(config)? else { return Ok(None) };
+    let mut batches = 0;
+    for job in &config.jobs {
+        let counts = store.batch_counts(&job.name)?;
+        let in_archive = [BatchState::Archived, BatchState::Loaded, BatchState::Published];
+        batches += in_archive.iter().filter_map(|state| counts.get(state)).sum::<u64>();
+    }
+    let path = path.display();
+    let missing = format!(
+        "the archive folder {path} is not there, and {batches} batches are in it: mount it, or, if it is lost for good: \
+         mkdir -p {path}"
+    );
+    Ok((batches > 0).then_some(missing))
 }
 
 /// Opens the warehouse for reading by a person, unless nothing was ever loaded.
@@ -189,6 +230,16 @@ pub(super) fn existing_warehouse(
     }
     let open = warehouse::opener(&config.settings.warehouse, READER, clock, Seam::default())?;
     Ok(Some(open()?))
+}
+
+/// What a warehouse that is a server says about itself, without a change to it.
+pub(super) fn server_facts(config: &Config) -> Result<ServerFacts, Stop> {
+    warehouse::server_facts(config)
+}
+
+/// The account in AWS, for harmless questions; none where this program knows no AWS.
+pub(super) fn account() -> Result<Option<Arc<dyn Account>>, Stop> {
+    cloud::account()
 }
 
 /// Where notifications come from.
@@ -257,6 +308,11 @@ fn catalog(config: &Config, job: &Job, clock: &Arc<dyn Clock>) -> Result<Option<
     let Some(curated) = folder(&config.settings.curated) else { return Ok(None) };
     let tables = job.definition.schema().tables.iter().map(|table| table.name.clone()).collect();
     Ok(Some(Box::new(EmbeddedCatalog::new(&curated, tables, clock.clone()))))
+}
+
+/// The definitions of the Glue Data Catalog.
+pub(super) fn definitions(config: &Config) -> Result<Box<dyn Definitions>, Stop> {
+    cloud::definitions(config)
 }
 
 /// Everybody who is told of what cannot wait.

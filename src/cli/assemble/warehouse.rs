@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use sluicegate_state::seam::Seam;
 
-use crate::config::WarehouseLocation;
+use crate::config::{Config, WarehouseLocation};
 use crate::pipeline::context::OpenWarehouse;
 use crate::ports::clock::Clock;
+use crate::ports::server::ServerFacts;
 use crate::ports::warehouse::Warehouse;
 use crate::sqlite::SqliteWarehouse;
 
@@ -18,6 +19,16 @@ pub(super) fn not_built_in() -> Stop {
     Stop::usage(
         "a PostgreSQL warehouse: this program was built without it; build it with the default features",
     )
+}
+
+/// Begins what the first connection will need and what takes its time.
+pub(super) fn get_ready(location: &WarehouseLocation) {
+    #[cfg(feature = "postgres")]
+    if let WarehouseLocation::Postgres(url) = location {
+        crate::postgres::get_ready(url);
+    }
+    #[cfg(not(feature = "postgres"))]
+    let _ = location;
 }
 
 /// Opens a connection at each call.
@@ -63,5 +74,24 @@ fn postgres_opener(
     _incarnation: &str,
     _seam: Seam,
 ) -> Result<Box<OpenWarehouse>, Stop> {
+    Err(not_built_in())
+}
+
+/// Looks at the server of a PostgreSQL warehouse.
+#[cfg(feature = "postgres")]
+pub(super) fn server_facts(config: &Config) -> Result<ServerFacts, Stop> {
+    use crate::job::{Job, OnConflict};
+    use crate::postgres::{Wanted, inspect};
+    let WarehouseLocation::Postgres(url) = &config.settings.warehouse else {
+        return Err(Stop::failed("the warehouse is a file, and no server"));
+    };
+    let wanted = |job: &Job| (job.definition.schema().clone(), job.on_conflict == OnConflict::Replace);
+    let jobs: Vec<_> = config.jobs.iter().map(wanted).collect();
+    let jobs: Vec<_> = jobs.iter().map(|(schema, replaces)| Wanted { schema, replaces: *replaces }).collect();
+    Ok(inspect(url, &jobs)?)
+}
+
+#[cfg(not(feature = "postgres"))]
+pub(super) fn server_facts(_config: &Config) -> Result<ServerFacts, Stop> {
     Err(not_built_in())
 }

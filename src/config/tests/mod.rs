@@ -37,6 +37,7 @@ fn the_shipped_settings_run_on_aws_with_the_contracts_variables() {
             "SLUICEGATE_CURATED" => "s3://data/curated/",
             "SLUICEGATE_ARCHIVE" => "s3://data/archive",
             "SLUICEGATE_DATABASE" => "finance",
+            "SLUICEGATE_CRAWLER_ROLE" => "crawls",
             "SLUICEGATE_WORKGROUP" => "primary",
             "SLUICEGATE_ATHENA_OUTPUT" => "s3://data/athena",
             _ => return None,

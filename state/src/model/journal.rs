@@ -46,7 +46,7 @@ pub fn identity(
     sequencer: Option<&str>,
 ) -> String {
     let version = present_version(version_id).unwrap_or(etag);
-    serde_json::Value::from(vec![bucket, key, version, sequencer.unwrap_or("")]).to_string()
+    serde_json::to_string(&[bucket, key, version, sequencer.unwrap_or("")]).expect("texts are always JSON")
 }
 
 /// A version id that says something.
@@ -94,6 +94,9 @@ text_enum! {
         IgnoredKey => "ignored_key",
     }
 }
+
+/// The event name of a notification that nobody sent: its document was found by a listing of the landing in its turn.
+pub const MISSED_EVENT: &str = "List:Missed";
 
 /// What journaling did with the arrivals.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

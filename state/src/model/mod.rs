@@ -11,7 +11,8 @@ pub use batch::{
 };
 pub(crate) use journal::present_version;
 pub use journal::{
-    Arrival, Counter, JournalEntry, JournalReceipt, Notification, NotificationState, Unreadable, identity,
+    Arrival, Counter, JournalEntry, JournalReceipt, MISSED_EVENT, Notification, NotificationState,
+    Unreadable, identity,
 };
 pub use replay::{ReplayMember, ReplaySeal};
 pub use status::{Backlog, Command, CounterTotal, JournalTotals, RefusalTotal, Unarchived};

@@ -73,6 +73,8 @@ pub struct JournalTotals {
     pub received: u64,
     /// Known ones that came again.
     pub redeliveries: u64,
+    /// Of the notifications, those that nobody sent: a listing of the landing found their documents in its turn.
+    pub missed: u64,
 }
 
 /// One line of the command log.

@@ -91,7 +91,7 @@ pub(super) fn notification_id(
         return Ok(id);
     }
     record(tx, n, now)?;
-    tx.prepare_cached(ADD_TOTALS)?.execute(params![n.job, 1, 0])?;
+    tx.prepare_cached(ADD_TOTALS)?.execute(params![n.job, 1, 0, 0])?;
     Ok(tx.last_insert_rowid())
 }
 

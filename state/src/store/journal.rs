@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use sha2::{Digest, Sha256};
 
 use super::Store;
 use super::rows::{count, integer, optional_count, optional_time, stored, time};
 use crate::model::{
-    Arrival, Counter, JournalEntry, JournalReceipt, JournalTotals, Notification, Unreadable, present_version,
+    Arrival, Counter, JournalEntry, JournalReceipt, JournalTotals, MISSED_EVENT, Notification, Unreadable,
+    present_version,
 };
 use crate::time::Stored;
 use crate::{StateError, Timestamp, effects};
@@ -38,9 +39,10 @@ const REFUSE: &str = "
     ON CONFLICT (source, reason) DO UPDATE SET count = count + excluded.count, last_at = excluded.last_at";
 
 pub(super) const ADD_TOTALS: &str = "
-    INSERT INTO journal_total (job, received, redeliveries) VALUES (?1, ?2, ?3)
+    INSERT INTO journal_total (job, received, redeliveries, missed) VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (job) DO UPDATE
-    SET received = received + excluded.received, redeliveries = redeliveries + excluded.redeliveries";
+    SET received = received + excluded.received, redeliveries = redeliveries + excluded.redeliveries,
+        missed = missed + excluded.missed";
 
 pub(super) const IS_KNOWN: &str = "
     SELECT EXISTS (SELECT 1 FROM notification
@@ -52,21 +54,52 @@ pub(super) const OF_KEY: &str = "SELECT * FROM notification WHERE key = ?1 ORDER
 impl Store {
     /// Journals arrivals in one transaction: one fsync for all. Afterwards they may be acknowledged. A notification that
     /// is known is only counted as a redelivery, so this may be repeated.
-    pub fn journal(&mut self, arrivals: &[Arrival], now: Timestamp) -> Result<JournalReceipt, StateError> {
-        if arrivals.is_empty() {
+    pub fn journal<'a>(
+        &mut self,
+        arrivals: impl IntoIterator<Item = &'a Arrival>,
+        now: Timestamp,
+    ) -> Result<JournalReceipt, StateError> {
+        self.journal_as(Known::Redelivered, arrivals.into_iter(), now)
+    }
+
+    /// The same for what a listing found: a notification that is known is passed over, for nobody sent it again.
+    pub fn journal_listed<'a>(
+        &mut self,
+        arrivals: impl IntoIterator<Item = &'a Arrival>,
+        now: Timestamp,
+    ) -> Result<JournalReceipt, StateError> {
+        let mut arrivals = arrivals.into_iter().peekable();
+        // A listing finds mostly what is known. Nobody should wait for a transaction that writes nothing.
+        while let Some(Arrival::Notification(notification)) = arrivals.peek() {
+            if !is_journaled(&self.connection, notification)? {
+                break;
+            }
+            arrivals.next();
+        }
+        self.journal_as(Known::Listed, arrivals, now)
+    }
+
+    fn journal_as<'a>(
+        &mut self,
+        known: Known,
+        arrivals: impl Iterator<Item = &'a Arrival>,
+        now: Timestamp,
+    ) -> Result<JournalReceipt, StateError> {
+        let mut arrivals = arrivals.peekable();
+        if arrivals.peek().is_none() {
             return Ok(JournalReceipt::default());
         }
         self.commit(effects::JOURNAL, |tx| {
-            let mut receipt = JournalReceipt::default();
-            let mut totals = BTreeMap::<String, JournalTotals>::new();
-            for arrival in arrivals {
-                journal_one(tx, arrival, now, &mut receipt, &mut totals)?;
-            }
+            let mut entry =
+                Entry { tx, now, known, receipt: JournalReceipt::default(), totals: BTreeMap::new() };
+            arrivals.try_for_each(|arrival| entry.journal(arrival))?;
+            let Entry { receipt, totals, .. } = entry;
             for (job, total) in &totals {
                 tx.prepare_cached(ADD_TOTALS)?.execute(params![
                     job,
                     integer(total.received),
-                    integer(total.redeliveries)
+                    integer(total.redeliveries),
+                    integer(total.missed)
                 ])?;
             }
             Ok(receipt)
@@ -82,9 +115,7 @@ impl Store {
         version_or_etag: &str,
         sequencer: Option<&str>,
     ) -> Result<bool, StateError> {
-        let mut statement = self.connection.prepare_cached(IS_KNOWN)?;
-        let parameters = params![key, bucket, version_or_etag, sequencer.unwrap_or("")];
-        Ok(statement.query_row(parameters, |row| row.get(0))?)
+        is_known(&self.connection, bucket, key, version_or_etag, sequencer)
     }
 
     /// Every notification of a key, in the order of their arrival.
@@ -114,40 +145,94 @@ impl Store {
     }
 }
 
-fn journal_one(
-    tx: &Transaction<'_>,
-    arrival: &Arrival,
+/// What it means that a notification is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// Somebody sent it again.
+    Redelivered,
+    /// It is still there.
+    Listed,
+}
+
+/// One transaction's worth of arrivals.
+struct Entry<'t, 'c> {
+    tx: &'t Transaction<'c>,
     now: Timestamp,
-    receipt: &mut JournalReceipt,
-    totals: &mut BTreeMap<String, JournalTotals>,
-) -> Result<(), StateError> {
-    match arrival {
-        Arrival::Notification(notification) => {
-            if let Some(job) = count_again(tx, notification, now)? {
-                receipt.redelivered += 1;
-                totals.entry(job).or_default().redeliveries += 1;
-            } else {
-                record(tx, notification, now)?;
-                receipt.recorded += 1;
-                totals.entry(notification.job.clone()).or_default().received += 1;
+    known: Known,
+    receipt: JournalReceipt,
+    totals: BTreeMap<String, JournalTotals>,
+}
+
+impl Entry<'_, '_> {
+    fn journal(&mut self, arrival: &Arrival) -> Result<(), StateError> {
+        let Self { tx, now, receipt, .. } = self;
+        match arrival {
+            Arrival::Notification(notification) => self.notification(notification)?,
+            Arrival::Unreadable { source, body, reason } => {
+                let hash = hex::encode(Sha256::digest(body));
+                let parameters = params![hash, source, body, reason, Stored(*now)];
+                tx.prepare_cached(KEEP_UNREADABLE)?.execute(parameters)?;
+                receipt.unreadable += 1;
+            }
+            Arrival::Counted(counter, job) => {
+                count_one(tx, *counter, job.as_deref().unwrap_or(""), *now)?;
+                receipt.counted += 1;
+            }
+            Arrival::Refused { count: 0, .. } => {}
+            Arrival::Refused { source, reason, count } => {
+                let parameters = params![source, reason, integer(*count), Stored(*now)];
+                tx.prepare_cached(REFUSE)?.execute(parameters)?;
+                receipt.counted += count;
             }
         }
-        Arrival::Unreadable { source, body, reason } => {
-            let hash = hex::encode(Sha256::digest(body));
-            tx.prepare_cached(KEEP_UNREADABLE)?.execute(params![hash, source, body, reason, Stored(now)])?;
-            receipt.unreadable += 1;
-        }
-        Arrival::Counted(counter, job) => {
-            count_one(tx, *counter, job.as_deref().unwrap_or(""), now)?;
-            receipt.counted += 1;
-        }
-        Arrival::Refused { count: 0, .. } => {}
-        Arrival::Refused { source, reason, count } => {
-            tx.prepare_cached(REFUSE)?.execute(params![source, reason, integer(*count), Stored(now)])?;
-            receipt.counted += count;
-        }
+        Ok(())
     }
-    Ok(())
+
+    fn notification(&mut self, notification: &Notification) -> Result<(), StateError> {
+        match self.known {
+            Known::Listed if is_journaled(self.tx, notification)? => return Ok(()),
+            Known::Listed => {}
+            Known::Redelivered => {
+                if let Some(job) = count_again(self.tx, notification, self.now)? {
+                    self.receipt.redelivered += 1;
+                    self.total(&job).redeliveries += 1;
+                    return Ok(());
+                }
+            }
+        }
+        record(self.tx, notification, self.now)?;
+        self.receipt.recorded += 1;
+        let total = self.total(&notification.job);
+        total.received += 1;
+        total.missed += u64::from(notification.event_name == MISSED_EVENT);
+        Ok(())
+    }
+
+    fn total(&mut self, job: &str) -> &mut JournalTotals {
+        if !self.totals.contains_key(job) {
+            self.totals.insert(job.to_owned(), JournalTotals::default());
+        }
+        self.totals.get_mut(job).expect("it was put in above")
+    }
+}
+
+/// Whether a notification is in the journal.
+fn is_journaled(connection: &Connection, notification: &Notification) -> Result<bool, StateError> {
+    let Notification { bucket, key, version_id, etag, sequencer, .. } = notification;
+    let version = present_version(version_id.as_deref()).unwrap_or(etag);
+    is_known(connection, bucket, key, version, sequencer.as_deref())
+}
+
+fn is_known(
+    connection: &Connection,
+    bucket: &str,
+    key: &str,
+    version_or_etag: &str,
+    sequencer: Option<&str>,
+) -> Result<bool, StateError> {
+    let mut statement = connection.prepare_cached(IS_KNOWN)?;
+    let parameters = params![key, bucket, version_or_etag, sequencer.unwrap_or("")];
+    Ok(statement.query_row(parameters, |row| row.get(0))?)
 }
 
 /// Counts a notification that is known; answers the job under which it was journaled.

@@ -11,6 +11,7 @@ mod replay;
 mod rows;
 mod seal;
 mod status;
+mod turn;
 
 #[cfg(test)]
 mod plan_tests;
@@ -24,6 +25,7 @@ use crate::{StateError, effects};
 
 pub use incarnations::Incarnation;
 pub(crate) use open::create_folder;
+use turn::Turn;
 
 /// The state store of one folder. Several processes may have it open at once.
 #[derive(Debug)]
@@ -31,6 +33,7 @@ pub struct Store {
     folder: PathBuf,
     connection: Connection,
     seam: Seam,
+    turn: Turn,
 }
 
 impl Store {
@@ -63,8 +66,9 @@ impl Store {
         effect: &'static str,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
-        let Self { connection, seam, .. } = self;
+        let Self { connection, seam, turn, .. } = self;
         seam.perform(effect, || {
+            let _mine = turn.take();
             let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let value = work(&tx)?;
             tx.commit()?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::Store;
+use super::{Store, Turn};
 use crate::seam::Seam;
 use crate::{StateError, effects, lock};
 
@@ -17,6 +17,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/state/0002_batch.sql"),
     include_str!("../../../migrations/state/0003_process.sql"),
     include_str!("../../../migrations/state/0004_refusal.sql"),
+    include_str!("../../../migrations/state/0005_missed.sql"),
+    include_str!("../../../migrations/state/0006_member_lookup.sql"),
 ];
 
 const KNOWN_VERSION: i64 = MIGRATIONS.len() as i64;
@@ -36,7 +38,7 @@ impl Store {
         connection.busy_timeout(Duration::from_secs(10))?;
         check_schema(&connection, &path)?;
         configure(&connection)?;
-        let mut store = Self { folder: folder.to_owned(), connection, seam };
+        let mut store = Self { folder: folder.to_owned(), connection, seam, turn: Turn::of(folder) };
         store.migrate()?;
         Ok(store)
     }

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::Store;
 use super::batches::batch_by_id;
-use super::rows::{count, integer, optional_count, optional_time, stored, time};
+use super::rows::{integer, stored};
 use crate::model::{Batch, Limits, SealRequest, identity};
 use crate::time::Stored;
 use crate::{StateError, Timestamp, effects};
@@ -37,7 +37,7 @@ impl Store {
     /// old, or the request forces it. What expires first goes first.
     pub fn seal(&mut self, request: &SealRequest<'_>, now: Timestamp) -> Result<Option<Batch>, StateError> {
         // A look without the write lock, so that a scheduler with nothing to seal never makes the listener wait.
-        if choose(&self.connection, request, now)?.is_none() {
+        if !is_worth_a_look(&self.connection, request, now)? {
             return Ok(None);
         }
         self.commit(effects::SEAL, |tx| {
@@ -118,6 +118,19 @@ fn estimated_rows(size: u64, limits: &Limits) -> u64 {
     size.div_ceil(limits.bytes_per_row.max(1))
 }
 
+/// Whether there is something to seal, as far as can be seen without the right to write.
+fn is_worth_a_look(
+    connection: &Connection,
+    request: &SealRequest<'_>,
+    now: Timestamp,
+) -> Result<bool, StateError> {
+    if request.force {
+        // Whatever there is will be sealed.
+        return Ok(connection.prepare_cached(PENDING)?.exists(params![request.job, Stored(now)])?);
+    }
+    Ok(choose(connection, request, now)?.is_some())
+}
+
 /// Chooses the members of the next batch, and says why it should be sealed now, if it should.
 fn choose(
     connection: &Connection,
@@ -151,9 +164,13 @@ fn choose(
 /// The seal time and a hash of the content: job and ordered members. The number of tries is hashed too, because a
 /// deferred notification comes again in a later batch.
 fn batch_id(job: &str, members: &[Candidate], now: Timestamp) -> String {
-    let mut content = vec![serde_json::Value::from(job)];
-    content.extend(members.iter().map(|member| serde_json::json!([member.identity, member.tries])));
-    let hash = hex::encode(Sha256::digest(serde_json::Value::from(content).to_string()));
+    let json = |text: &str| serde_json::to_string(text).expect("a text is always JSON");
+    let mut content = format!("[{}", json(job));
+    for member in members {
+        content.push_str(&format!(",[{},{}]", json(&member.identity), member.tries));
+    }
+    content.push(']');
+    let hash = hex::encode(Sha256::digest(content));
     format!("{}-{}", now.format("%Y%m%dT%H%M%SZ"), &hash[..16])
 }
 
@@ -195,23 +212,18 @@ fn insert_members(tx: &Transaction<'_>, batch_id: &str, members: &[Candidate]) -
     Ok(())
 }
 
+/// By the place in [`PENDING`], because a name is looked up anew in each row.
 fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
-    let text = |column| row.get::<_, String>(column);
-    let optional = |column| row.get::<_, Option<String>>(column);
-    let (version_id, sequencer) = (optional("version_id")?, optional("sequencer")?);
+    let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
+    let optional = |column| row.get_ref(column)?.as_str_or_null().map_err(rusqlite::Error::from);
+    let identity = identity(text(1)?, text(2)?, optional(3)?, text(4)?, optional(5)?);
     Ok(Candidate {
-        notification_id: row.get("notification_id")?,
-        identity: identity(
-            &text("bucket")?,
-            &text("key")?,
-            version_id.as_deref(),
-            &text("etag")?,
-            sequencer.as_deref(),
-        ),
-        size: optional_count(row, "size")?.unwrap_or(0),
-        tries: count(row, "tries")?,
-        event_time: time(row, "event_time")?,
-        expires_at: optional_time(row, "expires_at")?,
-        received_at: time(row, "received_at")?,
+        notification_id: row.get(0)?,
+        identity,
+        size: row.get::<_, Option<i64>>(6)?.map_or(0, i64::unsigned_abs),
+        event_time: row.get::<_, Stored>(7)?.0,
+        expires_at: row.get::<_, Option<Stored>>(8)?.map(|stored| stored.0),
+        received_at: row.get::<_, Stored>(9)?.0,
+        tries: row.get::<_, i64>(10)?.unsigned_abs(),
     })
 }

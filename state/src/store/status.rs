@@ -104,7 +104,11 @@ impl Store {
     pub fn notification_totals(&self, job: &str) -> Result<JournalTotals, StateError> {
         let mut statement = self.connection.prepare_cached("SELECT * FROM journal_total WHERE job = ?1")?;
         let totals = |row: &Row<'_>| {
-            Ok(JournalTotals { received: count(row, "received")?, redeliveries: count(row, "redeliveries")? })
+            Ok(JournalTotals {
+                received: count(row, "received")?,
+                redeliveries: count(row, "redeliveries")?,
+                missed: count(row, "missed")?,
+            })
         };
         Ok(statement.query_row([job], totals).optional()?.unwrap_or_default())
     }

@@ -196,7 +196,7 @@ fn hidden_for_five_seconds(body: Vec<u8>, is_json: bool) -> Vec<u8> {
         return body;
     }
     let text = String::from_utf8(body).expect("JSON is UTF-8");
-    text.replace("\"VisibilityTimeout\":60", "\"VisibilityTimeout\": 5").into_bytes()
+    text.replace("\"VisibilityTimeout\":30", "\"VisibilityTimeout\": 5").into_bytes()
 }
 
 fn read_chunks(reader: &mut impl BufRead, bytes: &mut Vec<u8>) -> std::io::Result<()> {

@@ -1,6 +1,5 @@
 //! In front of PostgreSQL: can be stopped like a server, and cuts connections at a COMMIT.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -11,9 +10,6 @@ use crate::corpus::Random;
 
 /// The end of a simple query that says nothing but COMMIT.
 const COMMIT: &[u8] = b"COMMIT\0";
-/// The first ones of each connection, which look at the schema and the tables, are let through: cutting them only makes
-/// the back-off long.
-const LOOKS: u32 = 2;
 
 /// When the connection is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,12 +120,9 @@ fn pass(client: TcpStream, shared: &Arc<Shared>) -> std::io::Result<()> {
     });
     let shared = shared.clone();
     std::thread::spawn(move || {
-        let commits = Cell::new(0);
         pump(client, server, |bytes, to| {
             let has_commit = bytes.windows(COMMIT.len()).any(|window| window == COMMIT);
-            commits.set(commits.get() + u32::from(has_commit));
-            let is_commit = has_commit && commits.get() > LOOKS;
-            let cut = if is_commit { shared.decide() } else { None };
+            let cut = if has_commit { shared.decide() } else { None };
             drop_answer.store(cut == Some(Cut::Answered), Ordering::SeqCst);
             cut != Some(Cut::Before) && to.write_all(bytes).is_ok() && cut != Some(Cut::Passed)
         });

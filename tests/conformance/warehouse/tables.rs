@@ -1,6 +1,7 @@
 //! Target tables: made, or compared, and never changed.
 
 use sluicegate::failure::FailureKind;
+use sluicegate::ports::warehouse::{BeginLoad, Difference};
 
 use super::batches::{batch, bill, bills, fates, ready};
 use super::{Bench, cases};
@@ -12,6 +13,8 @@ cases![
     every_difference_is_named_and_nothing_is_changed,
     a_table_may_have_further_columns_that_need_nothing,
     a_further_column_that_needs_a_value_is_a_difference,
+    a_comparison_names_what_is_missing_and_makes_nothing,
+    a_comparison_does_not_wait_for_a_load,
 ];
 
 fn the_tables_are_made_and_then_left_alone(bench: &dyn Bench) {
@@ -64,4 +67,32 @@ fn a_further_column_that_needs_a_value_is_a_difference(bench: &dyn Bench) {
     bench.execute("ALTER TABLE bills ADD COLUMN stamp TEXT NOT NULL DEFAULT ''").unwrap();
     let failure = warehouse.prepare(&schema()).unwrap_err();
     assert!(failure.message.contains("stamp"), "{failure}");
+}
+
+fn a_comparison_names_what_is_missing_and_makes_nothing(bench: &dyn Bench) {
+    let mut warehouse = bench.open();
+    let missing = |table: &str| Difference::Missing { table: table.to_owned() };
+    let both = [missing("bills"), missing("bill_items")];
+    assert_eq!(warehouse.compare(&schema()).unwrap(), both);
+    assert_eq!(warehouse.compare(&schema()).unwrap(), both, "the first look has made nothing");
+    warehouse.prepare(&schema()).unwrap();
+    assert_eq!(warehouse.compare(&schema()).unwrap(), []);
+    bench.execute("DROP TABLE bill_items").unwrap();
+    bench.execute("ALTER TABLE bills RENAME COLUMN total TO amount").unwrap();
+    let found = warehouse.compare(&schema()).unwrap();
+    assert!(found.contains(&missing("bill_items")), "{found:?}");
+    let words: Vec<String> = found.iter().filter_map(Difference::otherwise).collect();
+    assert!(words.iter().any(|word| word.starts_with("bills: ") && word.contains("amount")), "{words:?}");
+}
+
+fn a_comparison_does_not_wait_for_a_load(bench: &dyn Bench) {
+    let mut warehouse = ready(bench);
+    let batch = batch(1, &[bills("x", &[bill("1", "1.00", &[])])]);
+    let schema = schema();
+    let BeginLoad::Fresh(load) = warehouse.begin_load(&batch.request, &schema).unwrap() else {
+        panic!("loaded")
+    };
+    // The load is open: a comparison that waited for it would never end here.
+    assert_eq!(bench.open().compare(&schema).unwrap(), []);
+    drop(load);
 }

@@ -46,7 +46,9 @@ fn members(object: &[u8]) -> BTreeMap<u32, String> {
 /// What the ledger says was read is there, and nothing else.
 fn check_members(ledger: &Connection, batch_id: &str, members: BTreeMap<u32, String>) {
     let read = format!(
-        "SELECT ordinal, sha256 FROM sluicegate_document WHERE batch_id = '{batch_id}' AND sha256 IS NOT NULL"
+        "SELECT v.ordinal, d.sha256 FROM sluicegate_verdict AS v JOIN sluicegate_document AS d
+             ON d.job = v.job AND d.bucket = v.bucket AND d.key = v.key AND d.version = v.version
+         WHERE v.batch_id = '{batch_id}' AND d.sha256 IS NOT NULL"
     );
     let read = select(ledger, &read);
     let read = read.iter().map(|row| (row[0].parse().unwrap(), row[1].clone()));

@@ -43,6 +43,24 @@ pub(super) fn check(journal: &Connection, ledger: &Connection) {
     check_batches(journal, ledger);
 }
 
+/// A state that was rebuilt knows only what was left; of that, nothing is in flight.
+pub(super) fn check_rebuilt(journal: &Connection, ledger: &Connection) {
+    let problems = [
+        ("notifications that are in no batch", "SELECT key FROM notification WHERE state <> 'batched'"),
+        ("batches that are not at their end", "SELECT batch_id, state FROM batch WHERE state <> 'published'"),
+        ("attempts that are still running", "SELECT attempt_id FROM attempt WHERE outcome = 'running'"),
+        ("attempts that parked a batch", "SELECT attempt_id, error FROM attempt WHERE outcome = 'permanent'"),
+        ("processes that nobody buried", "SELECT incarnation FROM incarnation WHERE ended_at IS NULL"),
+    ];
+    for (what, sql) in problems {
+        none(journal, what, sql);
+    }
+    let batches = select(ledger, "SELECT batch_id FROM sluicegate_batch");
+    for batch in select(journal, "SELECT batch_id FROM batch") {
+        assert!(batches.contains(&batch), "{batch:?} ended and the ledger does not know it");
+    }
+}
+
 /// Journal and ledger know the same batches with the same members, in the same order (I3, I11).
 fn check_batches(journal: &Connection, ledger: &Connection) {
     let sealed = "SELECT batch_id, ordinal, key FROM member JOIN notification USING (notification_id, batch_id, ordinal)

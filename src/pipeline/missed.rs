@@ -1,0 +1,187 @@
+//! Documents that lie in the landing and that no notification told of: found by a listing, after the journal, the ledger
+//! and the archive were asked (§8).
+
+use std::collections::BTreeSet;
+
+use chrono::{Days, TimeDelta};
+use sluicegate_state::{Arrival, MISSED_EVENT, Notification, Store, Timestamp};
+
+use crate::archive::{ArchiveReader, Manifest, batch_date, batch_id_of};
+use crate::failure::{Failure, Outcome};
+use crate::job::Job;
+use crate::ports::object_store::{ObjectInfo, ObjectStore, VersionSource};
+use crate::ports::warehouse::{KnownObject, Warehouse};
+
+use super::archive::found_now;
+use super::context::Context;
+use super::documents::archive_failure;
+use super::fetch::listed_version;
+
+/// How much earlier than its Last-Modified an event about an object may say that it landed.
+const EVENT_SKEW: TimeDelta = TimeDelta::minutes(15);
+
+/// Why a landing was listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// In its turn: what is found now was missed.
+    Missed,
+    /// To rebuild a state: what is found now may have been known to the state that was lost.
+    Again,
+}
+
+/// Objects of the landing that the journal has never heard of.
+pub(super) fn candidates(
+    context: &Context,
+    store: &Store,
+    job: &Job,
+    landed_before: Timestamp,
+) -> Outcome<Vec<ObjectInfo>> {
+    let landing = context.landing(&job.name)?;
+    let mut objects = Vec::new();
+    landing.list(job.landing.key_prefix(), &mut |info| {
+        let ignored = info.size == 0 && info.key.ends_with('/');
+        let taken =
+            job.matches(landing.bucket(), &info.key) && !ignored && info.last_modified <= landed_before;
+        if taken && !is_journaled(store, landing.as_ref(), &info)? {
+            objects.push(info);
+        }
+        Ok(())
+    })?;
+    Ok(objects)
+}
+
+/// Whether a notification told of this very object, with whatever sequencer.
+fn is_journaled(store: &Store, landing: &dyn ObjectStore, info: &ObjectInfo) -> Outcome<bool> {
+    let entries = store.notifications_for_key(&info.key)?;
+    Ok(entries.iter().any(|entry| {
+        let n = &entry.notification;
+        n.bucket == landing.bucket() && is_about(info, n.version_id.as_deref(), &n.etag, n.event_time)
+    }))
+}
+
+/// Whether what an event said is about this very object, and not about an earlier or later one of its key.
+fn is_about(info: &ObjectInfo, version_id: Option<&str>, etag: &str, event_time: Timestamp) -> bool {
+    match (&info.version, version_id) {
+        (VersionSource::Id(id), Some(version_id)) => id == version_id,
+        // An upload of the same content again has the same eTag and is another document.
+        _ => etag == info.etag && event_time >= info.last_modified - EVENT_SKEW,
+    }
+}
+
+/// What the ledger knows no document of.
+pub(super) fn unknown_to(
+    warehouse: &mut dyn Warehouse,
+    job: &Job,
+    objects: &[ObjectInfo],
+) -> Outcome<Vec<ObjectInfo>> {
+    let versions: Vec<Option<String>> = objects.iter().map(listed_version).collect();
+    let lookups: Vec<KnownObject<'_>> = objects
+        .iter()
+        .zip(&versions)
+        .map(|(info, version)| KnownObject { key: &info.key, version: version.as_deref(), etag: &info.etag })
+        .collect();
+    let known = warehouse.known_objects(&job.name, job.landing.bucket(), &lookups)?;
+    let unknown = objects.iter().zip(known).filter(|(_, known)| !known);
+    Ok(unknown.map(|(info, _)| info.clone()).collect())
+}
+
+/// Keys of the archive objects that may hold one of `objects`, and whose batches this state does not know: other
+/// machines made them, and may not have loaded them yet.
+pub(super) fn strangers(
+    context: &Context,
+    store: &Store,
+    job: &Job,
+    objects: &[ObjectInfo],
+    now: Timestamp,
+) -> Outcome<Vec<String>> {
+    let Some(first) = objects.iter().map(|info| info.last_modified).min() else { return Ok(Vec::new()) };
+    // No clock of a machine that seals is a day behind that of the storage.
+    let first_day = (first.min(now).date_naive() - Days::new(1)).to_string();
+    let mut strangers = Vec::new();
+    context.archive.list(&format!("{}/", job.name), &mut |info| {
+        let batch = batch_id_of(&info.key).filter(|(owner, _)| *owner == job.name);
+        if let Some((_, batch_id)) = batch
+            && batch_date(batch_id).is_some_and(|date| date >= first_day)
+            && store.batch(batch_id)?.is_none()
+        {
+            strangers.push(info.key.clone());
+        }
+        Ok(())
+    })?;
+    Ok(strangers)
+}
+
+/// The batch ids of archive objects.
+pub(super) fn ids(archive_keys: &[String]) -> Vec<String> {
+    let id = |key: &String| batch_id_of(key).map(|(_, batch_id)| batch_id.to_owned());
+    archive_keys.iter().filter_map(id).collect()
+}
+
+/// Takes out what the manifests of `strangers` know; those whose batches are `loaded` were asked about already.
+pub(super) fn not_archived(
+    context: &Context,
+    job: &Job,
+    mut objects: Vec<ObjectInfo>,
+    strangers: &[String],
+    loaded: &BTreeSet<String>,
+) -> Outcome<Vec<ObjectInfo>> {
+    for key in strangers {
+        let is_loaded = batch_id_of(key).is_some_and(|(_, batch_id)| loaded.contains(batch_id));
+        if objects.is_empty() || is_loaded {
+            continue;
+        }
+        let Some(manifest) = read_manifest(context, key)? else { continue };
+        objects.retain(|info| {
+            let known = manifest.members.iter().any(|member| {
+                member.key == info.key
+                    && member.bucket == job.landing.bucket()
+                    && is_about(info, member.version_id.as_deref(), &member.etag, member.event_time)
+            });
+            !known
+        });
+    }
+    Ok(objects)
+}
+
+/// The manifest alone: it lies at the beginning, and the rest is not read.
+fn read_manifest(context: &Context, key: &str) -> Outcome<Option<Manifest>> {
+    let Some(fetched) = context.archive.get(key)? else { return Ok(None) };
+    let reader = ArchiveReader::new(fetched.body).map_err(archive_failure);
+    let reader = reader.map_err(|failure: Failure| failure.while_doing(key))?;
+    Ok(Some(reader.manifest().clone()))
+}
+
+/// Journals what was found.
+pub(super) fn journal(
+    context: &Context,
+    store: &mut Store,
+    job: &Job,
+    objects: &[ObjectInfo],
+    found: Found,
+) -> Outcome<bool> {
+    if objects.is_empty() {
+        return Ok(false);
+    }
+    let count = objects.len();
+    tracing::warn!("job {}: {count} documents lie in the landing and no notification told of them", job.name);
+    let landing = context.landing(&job.name)?;
+    let arrivals: Vec<Arrival> = objects
+        .iter()
+        .map(|info| Arrival::Notification(listed(job, landing.bucket(), info, found)))
+        .collect();
+    let receipt = store.journal(&arrivals, context.clock.now())?;
+    context.tally.add(|counts| counts.notifications += receipt.recorded);
+    Ok(receipt.recorded > 0)
+}
+
+fn listed(job: &Job, bucket: &str, info: &ObjectInfo, found: Found) -> Notification {
+    let event_name = match found {
+        Found::Missed => MISSED_EVENT,
+        Found::Again => "List:Found",
+    };
+    Notification {
+        event_name: event_name.to_owned(),
+        source: "listing".to_owned(),
+        ..found_now(&job.name, bucket, info)
+    }
+}

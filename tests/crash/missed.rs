@@ -1,0 +1,76 @@
+//! What a listing of the landing finds in its turn: what journal, ledger and the archives of other machines do not know, and
+//! what landed long enough ago. Only that was missed.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use sluicegate::folder::FolderInbox;
+use sluicegate::pipeline::archive::ArchiveStage;
+use sluicegate::pipeline::fleet::FleetStage;
+use sluicegate::pipeline::listener::Listener;
+use sluicegate::pipeline::scheduler::run_serially;
+use sluicegate::pipeline::stage::Stage;
+use sluicegate::ports::clock::Clock;
+use sluicegate_state::seam::Seam;
+use sluicegate_state::{Incarnation, Store};
+
+use crate::landing::land;
+use crate::process::{World, context, job};
+
+fn landed(world: &World, key: &str, at: &str) {
+    land(&world.path("landing"), key, key.as_bytes(), at.parse().unwrap());
+}
+
+/// A process makes itself known to its state.
+fn lives(world: &World, state: &str, incarnation: &str) -> Incarnation {
+    let mut store = Store::open(&world.path(state), Seam::default()).unwrap();
+    store.begin_incarnation(incarnation, "host", std::process::id(), "0", world.clock.now()).unwrap()
+}
+
+#[test]
+fn only_what_nobody_knows_and_nobody_will_announce_was_missed() {
+    let world = World::new(true);
+    landed(&world, "archived by another machine.txt", "2026-03-01T09:00:00Z");
+    let theirs = Arc::new(context(&world, "their state", Seam::default(), "theirs".to_owned()));
+    let _they = lives(&world, "their state", "theirs");
+    let inbox = FolderInbox::new(job(), world.path("landing"), world.clock.clone());
+    let mut stages: Vec<Box<dyn Stage>> = vec![
+        Box::new(Listener::new(theirs.clone(), Box::new(inbox), false).unwrap()),
+        Box::new(ArchiveStage::new(theirs.clone()).unwrap()),
+    ];
+    run_serially(&mut stages).unwrap();
+    // They live, and have not loaded what they archived.
+    let they_live = || (theirs.open_warehouse)().unwrap().heartbeat("theirs", "elsewhere").unwrap();
+    landed(&world, "missed.txt", "2026-03-01T09:05:00Z");
+    landed(&world, "may still be announced.txt", "2026-03-01T09:45:00Z");
+
+    let ours = Arc::new(context(&world, "our state", Seam::default(), "ours".to_owned()));
+    let _we = lives(&world, "our state", "ours");
+    let look = || {
+        they_live();
+        let fleet = FleetStage::new(ours.clone(), false).unwrap();
+        run_serially(&mut [Box::new(fleet) as Box<dyn Stage>]).unwrap();
+        let store = Store::open(&world.path("our state"), Seam::default()).unwrap();
+        let totals = store.notification_totals("invoices").unwrap();
+        (totals.received, totals.missed)
+    };
+    assert_eq!(look(), (1, 1));
+    // Their manifest tells of the first one, and the last one is young.
+    let store = Store::open(&world.path("our state"), Seam::default()).unwrap();
+    assert_eq!(store.notifications_for_key("missed.txt").unwrap().len(), 1);
+    drop(store);
+
+    // The turn to list comes once an hour.
+    world.clock.advance(TimeDelta::minutes(30));
+    assert_eq!(look(), (1, 1));
+    world.clock.advance(TimeDelta::minutes(31));
+    assert_eq!(look(), (2, 2), "it is young no more, and nobody has told of it");
+
+    // They are gone: what they archived is adopted, and was not missed.
+    world.clock.advance(TimeDelta::minutes(2));
+    let fleet = FleetStage::new(ours.clone(), false).unwrap();
+    run_serially(&mut [Box::new(fleet) as Box<dyn Stage>]).unwrap();
+    let store = Store::open(&world.path("our state"), Seam::default()).unwrap();
+    let totals = store.notification_totals("invoices").unwrap();
+    assert_eq!((totals.received, totals.missed), (3, 2));
+}
