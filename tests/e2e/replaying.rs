@@ -131,7 +131,7 @@ fn filters_choose_among_the_rejected() {
         |words: &[&str]| documents_of(&replay(&project, &[&["--rejected", "--dry-run"], words].concat(), 0));
     assert_eq!(matched(&[]), 10);
     assert_eq!(matched(&["--key", "customer 1/*"]), 3);
-    assert_eq!(matched(&["--reason", "CUSTOMER-NO"]) + matched(&["--key", "*letter.txt"]), 10);
+    assert_eq!(matched(&["--reason", "CUSTOMER-ID"]) + matched(&["--key", "*letter.txt"]), 10);
     assert_eq!(matched(&["--since", "1h"]), 10);
     assert_eq!(matched(&["--since", "2999-01-01"]), 0);
     assert_eq!(matched(&["latest"]), 1);
