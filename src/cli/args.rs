@@ -7,6 +7,8 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::exit::Stop;
+
 /// Documents out of a landing bucket, exactly once, into a warehouse, CSV objects and a query engine.
 #[derive(Debug, Parser)]
 #[command(name = "sluicegate", version, propagate_version = true, disable_help_subcommand = true)]
@@ -20,7 +22,11 @@ pub(super) struct Flags {
     pub(super) config: Option<PathBuf>,
 
     /// How data is printed
-    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    #[arg(long = "output", global = true, value_enum, default_value_t = Word::Table, value_name = "FORMAT")]
+    word: Word,
+
+    /// The same, for the commands that know no other formats
+    #[arg(skip)]
     pub(super) output: Format,
 
     /// More about what happens, on stderr; twice for details
@@ -31,13 +37,43 @@ pub(super) struct Flags {
     pub(super) command: Command,
 }
 
-/// How data is printed on stdout.
+/// The formats that the command line knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+enum Word {
     /// For people
     Table,
     /// One JSON object
     Json,
+    /// One line a document, to be sent on; `jobs rejects` alone
+    Csv,
+}
+
+/// How data is printed on stdout.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// One JSON object
+    Json,
+}
+
+impl Flags {
+    /// The words of the command line, with the format that the command understands.
+    pub(super) fn settled(mut self) -> Result<Self, Stop> {
+        self.output = match self.word {
+            Word::Json => Format::Json,
+            Word::Table => Format::Table,
+            Word::Csv if matches!(self.command, Command::Jobs(JobsCommand::Rejects(_))) => Format::Table,
+            Word::Csv => return Err(Stop::usage("--output csv is for `jobs rejects`; say table or json")),
+        };
+        Ok(self)
+    }
+
+    /// Whether lines of CSV are asked for.
+    pub(super) fn wants_csv(&self) -> bool {
+        self.word == Word::Csv
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -154,6 +190,22 @@ pub(super) struct ReplayOptions {
     pub(super) patience: Duration,
 }
 
+/// What `jobs rejects` is asked for.
+#[derive(Debug, Args)]
+pub(super) struct RejectsOptions {
+    /// Only this job
+    #[arg(long)]
+    pub(super) job: Option<String>,
+
+    /// Only what was decided since, such as 30d, 12h, 2026-11-01
+    #[arg(long, value_name = "TIME", value_parser = Since::parse)]
+    pub(super) since: Option<Since>,
+
+    /// Also what was decided otherwise later, such as by a replay
+    #[arg(long)]
+    pub(super) history: bool,
+}
+
 /// A time in the past, as people write it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Since {
@@ -204,6 +256,8 @@ pub(super) enum JobsCommand {
     },
     /// Let parked batches go on from the state they failed in, or load again what was rejected
     Replay(ReplayOptions),
+    /// What was turned away and why, grouped; with --output csv one line a document
+    Rejects(RejectsOptions),
     /// A batch by the beginning of its id, or a document by its key: its whole story
     Show {
         /// Batch id (or its beginning), or document key

@@ -12,6 +12,7 @@ use crate::ports::clock::{Clock, SystemClock};
 use super::args::{Flags, Format, JobsCommand};
 use super::exit::{Exit, Stop};
 use super::output::{Sheet, print, print_json, time};
+use super::rejects;
 use super::replay;
 use super::session::load_config;
 use super::show;
@@ -24,6 +25,7 @@ pub(super) fn jobs(flags: &Flags, command: &JobsCommand) -> Result<Exit, Stop> {
         JobsCommand::List { job: None, .. } => list_jobs(flags, &config),
         JobsCommand::List { job: Some(job), limit } => list_batches(flags, &config, job, *limit),
         JobsCommand::Replay(options) => replay::replay(flags, &config, options),
+        JobsCommand::Rejects(options) => rejects::rejects(flags, &config, options),
         JobsCommand::Show { id } => show::show(flags, &config, id),
     }
 }

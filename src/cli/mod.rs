@@ -17,6 +17,7 @@ mod named;
 mod output;
 mod progress;
 mod query;
+mod rejects;
 mod replay;
 mod session;
 mod show;
@@ -45,7 +46,7 @@ pub fn main() -> ExitCode {
         }
     };
     start_logging(&flags);
-    match run(&flags) {
+    match flags.settled().and_then(|flags| run(&flags)) {
         Ok(exit) => exit.into(),
         Err(stop) => {
             eprintln!("sluicegate: {}", stop.message);

@@ -219,3 +219,31 @@ fn a_parked_batch_goes_on_from_where_it_failed() {
     let batch = plan["resumed"][0]["batch_id"].as_str().unwrap();
     project.run(&["jobs", "replay", batch, "--yes"]).exits(2).tells("it is published, not parked");
 }
+
+#[test]
+fn rejects_are_grouped_for_people_and_listed_for_customers() {
+    let project = Project::new();
+    let documents = strangers(6);
+    rejected_then_mended(&project, &documents);
+    project.land_settled("customer 1/=cmd.txt", "=HYPERLINK(\"evil\")\n");
+    project.drain(3);
+    let rejects = |words: &[&str]| {
+        let words = [&["jobs", "rejects", "--output", "json"], words].concat();
+        project.run(&words).exits(0).json()
+    };
+    let shown = rejects(&[]);
+    assert_eq!(shown["documents"], 7, "{shown}");
+    let groups = shown["groups"].as_array().unwrap();
+    assert_eq!((groups.len(), &groups[0]["documents"]), (2, &6.into()), "one trouble is one line: {shown}");
+    assert_eq!(groups[0]["customers"]["customer 2"], 2, "{shown}");
+    let csv = project.run(&["jobs", "rejects", "--output", "csv"]).exits(0).stdout;
+    assert_eq!(csv.lines().count(), 8, "{csv}");
+    assert!(csv.starts_with("key,line,reason,text,landed_at,batch_id\n"), "{csv}");
+    assert!(csv.contains("'=HYPERLINK") && !csv.contains(",=HYPERLINK"), "no formula: {csv}");
+    project.run(&["jobs", "list", "--output", "csv"]).exits(2).tells("jobs rejects");
+    project.run(&["jobs", "rejects"]).exits(0).prints("sluicegate jobs replay --rejected");
+    replay(&project, &["--rejected", "--key", "customer*/?.txt", "--yes"], 0);
+    assert_eq!(rejects(&[])["documents"], 1, "what was replayed well is no reject any more");
+    assert_eq!(rejects(&["--history"])["documents"], 7);
+    assert_eq!(rejects(&["--since", "2999-01-01"])["documents"], 0);
+}
