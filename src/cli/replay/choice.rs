@@ -1,6 +1,6 @@
 //! What is to be replayed: the same for a dry run, for the question, and for the real thing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -71,9 +71,10 @@ fn again(parts: &Parts, options: &ReplayOptions, now: Timestamp) -> Result<Choic
     if !options.ids.is_empty() {
         // Who names batches means those, whichever of them the state knows: the ledger knows them all.
         let everything = plan(&parts.context, &parts.store, warehouse.as_mut(), &wish)?;
-        let mut known: BTreeSet<String> =
-            everything.batches.iter().flat_map(|batch| batch.parents.iter().cloned()).collect();
-        known.extend(parts.store.unfinished_replays()?.into_iter().flat_map(|batch| batch.parents));
+        let mut known = everything.decided;
+        for parent in parts.store.unfinished_replays()?.into_iter().flat_map(|batch| batch.parents) {
+            known.entry(parent).or_default();
+        }
         wish.batches = named(&options.ids, &known)?;
     }
     let mut choice = Choice {
@@ -92,13 +93,14 @@ fn again(parts: &Parts, options: &ReplayOptions, now: Timestamp) -> Result<Choic
     Ok(choice)
 }
 
-/// The batches among `known` that the words on the command line mean.
-fn named(ids: &[String], known: &BTreeSet<String>) -> Result<Vec<String>, Stop> {
+/// The batches among `known`, with the times of their loads, that the words on the command line mean.
+fn named(ids: &[String], known: &BTreeMap<String, String>) -> Result<Vec<String>, Stop> {
     let mut batches = Vec::new();
     for id in ids {
         let found: Vec<&String> = match id.as_str() {
-            LATEST => known.last().into_iter().collect(),
-            prefix => known.iter().filter(|batch| batch.starts_with(prefix)).collect(),
+            // Two batches of one second differ in their hashes only, so the time of their loads decides.
+            LATEST => known.iter().max_by_key(|(_, at)| *at).map(|(batch, _)| batch).into_iter().collect(),
+            prefix => known.keys().filter(|batch| batch.starts_with(prefix)).collect(),
         };
         match found.as_slice() {
             [batch] => batches.push((*batch).clone()),

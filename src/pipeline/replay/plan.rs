@@ -75,6 +75,8 @@ pub struct Plan {
     pub batches: Vec<PlannedBatch>,
     /// What is left out.
     pub left_out: Vec<LeftOut>,
+    /// Every batch that decided about something that fits the wish, and when, RFC 3339.
+    pub decided: BTreeMap<String, String>,
 }
 
 /// Makes the plan. Nothing is written.
@@ -95,10 +97,12 @@ pub fn plan(context: &Context, store: &Store, warehouse: &mut dyn Warehouse, wis
             identities: HashSet::new(),
             batches: Vec::new(),
             left_out: BTreeMap::new(),
+            decided: &mut plan.decided,
         };
         planner.add_all(warehouse, wish)?;
-        plan.batches.append(&mut planner.finish());
+        let mut batches = planner.finish();
         plan.left_out.extend(planner.left_out.into_values());
+        plan.batches.append(&mut batches);
     }
     Ok(plan)
 }
@@ -141,6 +145,7 @@ struct Planner<'a> {
     identities: HashSet<(String, Option<String>, String)>,
     batches: Vec<PlannedBatch>,
     left_out: BTreeMap<String, LeftOut>,
+    decided: &'a mut BTreeMap<String, String>,
 }
 
 impl Planner<'_> {
@@ -165,6 +170,9 @@ impl Planner<'_> {
     }
 
     fn add(&mut self, decision: &Decision) -> Outcome<()> {
+        if !self.decided.contains_key(&decision.batch_id) {
+            self.decided.insert(decision.batch_id.clone(), decision.decided_at.clone());
+        }
         if !decision.archived {
             self.leave_out(decision, "its bytes were never read, so no archive holds them".to_owned(), false);
             return Ok(());
