@@ -21,6 +21,10 @@ pub const CRAWL_START: &str = "crawl.start";
 pub const CRAWL_SEEN: &str = "crawl.seen";
 /// Records how a crawl ended.
 pub const CRAWL_FINISH: &str = "crawl.finish";
+/// Records in the ledger a reconciliation, or what a person did by hand together with the record of it.
+pub const PROOF_COMMIT: &str = "proof.commit";
+/// Puts the report of a reconciliation beside the CSV objects.
+pub const REPORT_PUT: &str = "report.put";
 /// Says that the owner of a crawl still waits for it.
 pub const CRAWL_RENEW: &str = "crawl.renew";
 /// Makes or changes a database, table, view or crawler in the catalog.
@@ -56,6 +60,8 @@ pub const ALL: &[&str] = &[
     CRAWL_START,
     CRAWL_SEEN,
     CRAWL_FINISH,
+    PROOF_COMMIT,
+    REPORT_PUT,
     CRAWL_RENEW,
     CATALOG_DEFINE,
     INBOX_ACKNOWLEDGE,

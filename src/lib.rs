@@ -20,6 +20,8 @@ pub mod ports;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod query_text;
+pub mod reconcile;
+pub mod report;
 pub mod schema;
 #[cfg(feature = "aws")]
 pub mod sns;

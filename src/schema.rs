@@ -92,4 +92,10 @@ impl Schema {
     pub fn children(&self) -> &[Table] {
         &self.tables[1..]
     }
+
+    /// Indexes, into the columns of table `table`, of the key of the record that a row belongs to: a child table begins
+    /// with its parent's key columns.
+    pub fn record_key_columns(&self, table: usize) -> Vec<usize> {
+        if table == 0 { self.parent().key.clone() } else { (0..self.parent().key.len()).collect() }
+    }
 }

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::exit::Stop;
+use super::replay_args::{AbandonOptions, HoldOptions, RejectsOptions, ReplayOptions, TryOptions};
 
 /// Documents out of a landing bucket, exactly once, into a warehouse, CSV objects and a query engine.
 #[derive(Debug, Parser)]
@@ -91,6 +91,8 @@ pub(super) enum Command {
     Jobs(JobsCommand),
     /// The verdict, then backlog, batches, last crawl; each problem with its command
     Status,
+    /// Prove that every document is in exactly one place, and mend what is not; 3 where something is out of place
+    Reconcile(ReconcileOptions),
     /// Run SQL over the published CSV objects
     Query {
         /// One statement that reads; T is the typed newest-wins view of a table, T_csv its raw rows
@@ -110,13 +112,7 @@ pub(super) enum Command {
     /// Try configuration, reachability and schema; each finding with what to do about it
     Check,
     /// What a document would become, or why not; loads nothing
-    Try {
-        /// The document
-        file: PathBuf,
-        /// The job that would read it; may be left out where there is only one
-        #[arg(long)]
-        job: Option<String>,
-    },
+    Try(TryOptions),
     /// Print the completions for a shell
     Completions {
         /// Which shell
@@ -139,109 +135,28 @@ pub(super) struct DrainOptions {
     pub(super) patience: Duration,
 }
 
-/// What `jobs replay` is asked for.
 #[derive(Debug, Args)]
-pub(super) struct ReplayOptions {
-    /// Batch ids, or their beginnings; `latest` is the newest
-    pub(super) ids: Vec<String>,
+pub(super) struct ReconcileOptions {
+    /// One day, such as 2026-11-20; else every day that is not closed, today, and closed days that have changed
+    #[arg(long, value_name = "DAY")]
+    pub(super) date: Option<chrono::NaiveDate>,
 
-    /// New batches of the documents that were rejected, read from the archive, under today's job file
-    #[arg(long, conflicts_with = "all")]
-    pub(super) rejected: bool,
-
-    /// The same for whole batches; loaded documents are left alone unless the job says `replace`
+    /// Mend what is safe to mend: journal missed documents, write lost CSV objects again, have partitions registered
+    /// again, take in what a machine left that is gone
     #[arg(long)]
-    pub(super) all: bool,
+    pub(super) repair: bool,
 
-    /// All batches in this state
-    #[arg(long, value_name = "STATE", value_parser = ["failed"], conflicts_with_all = ["rejected", "all"])]
-    pub(super) state: Option<String>,
+    /// Put the rows of this batch back that somebody deleted by hand
+    #[arg(long, value_name = "BATCH")]
+    pub(super) restore: Option<String>,
 
-    /// Only where the reason holds this text; with * or ? it stands for the whole reason
+    /// The discrepancy with this id is a deliberate change, and counts no more
+    #[arg(long, value_name = "ID", requires = "because")]
+    pub(super) accept: Option<String>,
+
+    /// Why, in your own words; kept in the ledger
     #[arg(long, value_name = "TEXT")]
-    pub(super) reason: Option<String>,
-
-    /// Only what was decided since, such as 30d, 12h, 2026-11-01
-    #[arg(long, value_name = "TIME", value_parser = Since::parse)]
-    pub(super) since: Option<Since>,
-
-    /// Only documents with such a key, such as 'acme/*.txt'
-    #[arg(long, value_name = "GLOB")]
-    pub(super) key: Option<String>,
-
-    /// Only this job
-    #[arg(long)]
-    pub(super) job: Option<String>,
-
-    /// Do not ask
-    #[arg(short, long)]
-    pub(super) yes: bool,
-
-    /// Print what would be done, and do nothing
-    #[arg(long)]
-    pub(super) dry_run: bool,
-
-    /// Leave the work to the next drain
-    #[arg(long)]
-    pub(super) no_wait: bool,
-
-    /// How long to wait while nothing moves, such as 30s, 5m, 1h
-    #[arg(long, default_value = "5m", value_parser = parse_duration, value_name = "TIME")]
-    pub(super) patience: Duration,
-}
-
-/// What `jobs rejects` is asked for.
-#[derive(Debug, Args)]
-pub(super) struct RejectsOptions {
-    /// Only this job
-    #[arg(long)]
-    pub(super) job: Option<String>,
-
-    /// Only what was decided since, such as 30d, 12h, 2026-11-01
-    #[arg(long, value_name = "TIME", value_parser = Since::parse)]
-    pub(super) since: Option<Since>,
-
-    /// Also what was decided otherwise later, such as by a replay
-    #[arg(long)]
-    pub(super) history: bool,
-}
-
-/// A time in the past, as people write it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Since {
-    /// So long ago.
-    Ago(TimeDelta),
-    /// At this moment.
-    At(DateTime<Utc>),
-}
-
-impl Since {
-    /// Reads `30d`, `12h`, `15m`, a date (its first moment in UTC) or an RFC 3339 time.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let date = || text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0).map(|at| at.and_utc());
-        let moment = || DateTime::parse_from_rfc3339(text).ok().map(|at| at.with_timezone(&Utc));
-        if let Some(at) = date().or_else(moment) {
-            return Ok(Self::At(at));
-        }
-        let wrong = || format!("{text:?} is no time: write 30d, 12h, 2026-11-01 or 2026-11-01T09:00:00Z");
-        let (number, unit) = text.split_at_checked(text.len().wrapping_sub(1)).ok_or_else(wrong)?;
-        let number: i64 = number.parse().ok().filter(|number| *number >= 0).ok_or_else(wrong)?;
-        let ago = match unit {
-            "d" => TimeDelta::try_days(number),
-            "h" => TimeDelta::try_hours(number),
-            "m" => TimeDelta::try_minutes(number),
-            _ => None,
-        };
-        ago.map(Self::Ago).ok_or_else(wrong)
-    }
-
-    /// When that was.
-    pub(super) fn at(self, now: DateTime<Utc>) -> DateTime<Utc> {
-        match self {
-            Self::Ago(ago) => now.checked_sub_signed(ago).unwrap_or(DateTime::<Utc>::MIN_UTC),
-            Self::At(at) => at,
-        }
-    }
+    pub(super) because: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -258,6 +173,12 @@ pub(super) enum JobsCommand {
     Replay(ReplayOptions),
     /// What was turned away and why, grouped; with --output csv one line a document
     Rejects(RejectsOptions),
+    /// Give up a parked batch: its documents end as abandoned
+    Abandon(AbandonOptions),
+    /// Stop loading the documents of a job, on every machine; they are still secured in the archive
+    Hold(HoldOptions),
+    /// Load them again
+    Release(HoldOptions),
     /// A batch by the beginning of its id, or a document by its key: its whole story
     Show {
         /// Batch id (or its beginning), or document key
@@ -265,7 +186,7 @@ pub(super) enum JobsCommand {
     },
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no time: write a number and ms, s, m or h, such as 5m");
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
@@ -287,19 +208,6 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Flags::command().debug_assert();
-    }
-
-    #[test]
-    fn a_time_in_the_past_is_a_span_a_date_or_a_moment() {
-        let now: DateTime<Utc> = "2026-11-23T09:00:00Z".parse().unwrap();
-        let at = |text: &str| Since::parse(text).map(|since| since.at(now).to_rfc3339());
-        assert_eq!(at("2d").unwrap(), "2026-11-21T09:00:00+00:00");
-        assert_eq!(at("90m").unwrap(), "2026-11-23T07:30:00+00:00");
-        assert_eq!(at("2026-11-01").unwrap(), "2026-11-01T00:00:00+00:00");
-        assert_eq!(at("2026-11-01T10:00:00+02:00").unwrap(), "2026-11-01T08:00:00+00:00");
-        for wrong in ["", "d", "-1d", "3 days", "yesterday", "9999999999999999d", "é"] {
-            assert!(Since::parse(wrong).is_err(), "{wrong:?}");
-        }
     }
 
     #[test]

@@ -17,8 +17,10 @@ mod named;
 mod output;
 mod progress;
 mod query;
+mod reconcile;
 mod rejects;
 mod replay;
+mod replay_args;
 mod session;
 mod show;
 mod signals;
@@ -63,10 +65,11 @@ fn run(flags: &Flags) -> Result<Exit, Stop> {
         Command::Run => drain::run(flags),
         Command::Jobs(command) => jobs::jobs(flags, command),
         Command::Status => status::status(flags),
+        Command::Reconcile(options) => reconcile::reconcile(flags, options),
         Command::Query { sql, named } => query::query(flags, sql.as_deref(), named.as_ref()),
         Command::Catalog { apply } => catalog::catalog(flags, *apply),
         Command::Check => check::check(flags),
-        Command::Try { file, job } => try_file::try_file(flags, file, job.as_deref()),
+        Command::Try(options) => try_file::try_command(flags, options),
         Command::Completions { shell } => completions::completions(*shell),
     }
 }

@@ -17,6 +17,7 @@ use super::args::{Flags, Format};
 use super::assemble;
 use super::exit::{Exit, Stop};
 use super::output::{counted, emphasised, print, print_json, span, time};
+use super::reconcile;
 use super::session::load_config;
 use super::stored::{STATES, existing_store};
 
@@ -109,8 +110,25 @@ fn gather(config: &Config, clock: Arc<dyn Clock>) -> Result<Status, Stop> {
             format!("{} could not be read; kept in the journal", counted(unreadable, "message", "messages"));
         notes.push(Problem { what, command: "sluicegate status --output json".to_owned() });
     }
+    let last_reconciliation = last_reconciliation(config, warehouse.as_deref_mut(), &mut problems)?;
     let verdict = verdict(&problems, store.is_some(), &jobs);
-    Ok(Status { verdict, problems, notes, jobs, counters, refused, unreadable, last_reconciliation: None })
+    Ok(Status { verdict, problems, notes, jobs, counters, refused, unreadable, last_reconciliation })
+}
+
+/// When it was, and what it found; what is not balanced is a problem.
+fn last_reconciliation(
+    config: &Config,
+    warehouse: Option<&mut (dyn Warehouse + 'static)>,
+    problems: &mut Vec<Problem>,
+) -> Result<Option<String>, Stop> {
+    let Some(warehouse) = warehouse else { return Ok(None) };
+    let Some((at, unbalanced)) = reconcile::last(warehouse, &config.jobs)? else { return Ok(None) };
+    if unbalanced.is_empty() {
+        return Ok(Some(format!("{at}, balanced")));
+    }
+    let what = format!("the last reconciliation does not balance: {}", unbalanced.join(", "));
+    problems.push(Problem { what, command: "sluicegate reconcile".to_owned() });
+    Ok(Some(format!("{at}, not balanced: {}", unbalanced.join(", "))))
 }
 
 fn counters(store: &Store) -> Result<BTreeMap<String, u64>, Stop> {

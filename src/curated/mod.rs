@@ -4,11 +4,13 @@
 //! The dialect: UTF-8 without a byte order mark, LF, a header of the table's columns in job order and then `batch_id` and
 //! `source_order`; RFC 4180 quoting only where it is needed; empty for NULL; no line break, NUL or U+0001 in a value.
 
+mod counted;
 mod encoder;
 mod folder;
 mod reader;
 mod totals;
 
+pub use counted::Counted;
 pub use encoder::CsvEncoder;
 pub use folder::{Published, published_objects};
 pub use reader::{RowReader, read_rows};

@@ -34,7 +34,7 @@ const SCAN_DAYS: i64 = 3;
 /// A state whose last scan is older than this may be an old copy: everything is looked at.
 const A_DAY: TimeDelta = TimeDelta::hours(24);
 /// An object that landed later than this may still be announced.
-const ANNOUNCEMENT_TIME: TimeDelta = TimeDelta::minutes(30);
+pub const ANNOUNCEMENT_TIME: TimeDelta = TimeDelta::minutes(30);
 /// How often a landing is listed while the ledger cannot say whose turn it is.
 const LONELY_LISTING: TimeDelta = TimeDelta::hours(1);
 /// Objects of a listing that are looked up at a time.

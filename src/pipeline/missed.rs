@@ -22,7 +22,7 @@ const EVENT_SKEW: TimeDelta = TimeDelta::minutes(15);
 
 /// Why a landing was listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+pub enum Found {
     /// In its turn: what is found now was missed.
     Missed,
     /// To rebuild a state: what is found now may have been known to the state that was lost.
@@ -51,7 +51,7 @@ pub(super) fn candidates(
 }
 
 /// Whether a notification told of this very object, with whatever sequencer.
-fn is_journaled(store: &Store, landing: &dyn ObjectStore, info: &ObjectInfo) -> Outcome<bool> {
+pub fn is_journaled(store: &Store, landing: &dyn ObjectStore, info: &ObjectInfo) -> Outcome<bool> {
     let entries = store.notifications_for_key(&info.key)?;
     Ok(entries.iter().any(|entry| {
         let n = &entry.notification;
@@ -69,7 +69,7 @@ fn is_about(info: &ObjectInfo, version_id: Option<&str>, etag: &str, event_time:
 }
 
 /// What the ledger knows no document of.
-pub(super) fn unknown_to(
+pub fn unknown_to(
     warehouse: &mut dyn Warehouse,
     job: &Job,
     objects: &[ObjectInfo],
@@ -144,7 +144,7 @@ pub(super) fn not_archived(
 }
 
 /// The manifest alone: it lies at the beginning, and the rest is not read.
-fn read_manifest(context: &Context, key: &str) -> Outcome<Option<Manifest>> {
+pub fn read_manifest(context: &Context, key: &str) -> Outcome<Option<Manifest>> {
     let Some(fetched) = context.archive.get(key)? else { return Ok(None) };
     let reader = ArchiveReader::new(fetched.body).map_err(archive_failure);
     let reader = reader.map_err(|failure: Failure| failure.while_doing(key))?;
@@ -174,7 +174,8 @@ pub(super) fn journal(
     Ok(receipt.recorded > 0)
 }
 
-fn listed(job: &Job, bucket: &str, info: &ObjectInfo, found: Found) -> Notification {
+/// What is journaled of an object that a listing found.
+pub fn listed(job: &Job, bucket: &str, info: &ObjectInfo, found: Found) -> Notification {
     let event_name = match found {
         Found::Missed => MISSED_EVENT,
         Found::Again => "List:Found",

@@ -20,7 +20,7 @@ pub mod handover;
 pub mod ledger;
 pub mod listener;
 pub mod load;
-mod missed;
+pub mod missed;
 mod probe;
 pub mod publish;
 pub mod replay;

@@ -116,7 +116,7 @@ impl Stage for PublishStage {
 
 /// Makes the CSV objects again, from the archive, the definition that the COMMIT fixed and what it refused. A rebuild
 /// that differs from what the COMMIT fixed parks the batch: there is never a second content (I5).
-fn rebuild(context: &Context, batch: &Batch, loaded: &LoadedBatch) -> Outcome<CsvCopies> {
+pub fn rebuild(context: &Context, batch: &Batch, loaded: &LoadedBatch) -> Outcome<CsvCopies> {
     let definition = Definition::from_text(&loaded.definition_text).map_err(|error| {
         Failure::permanent(format!(
             "the definition {} in the ledger cannot be read: {error}",
@@ -142,7 +142,8 @@ fn rebuild(context: &Context, batch: &Batch, loaded: &LoadedBatch) -> Outcome<Cs
     Ok(csvs)
 }
 
-fn put(
+/// Writes one CSV object; one that is there already has to be the same.
+pub fn put(
     context: &Context,
     key: &str,
     table: &LoadedTable,

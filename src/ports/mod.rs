@@ -8,6 +8,7 @@ pub mod decisions;
 pub mod definitions;
 pub mod inbox;
 pub mod object_store;
+pub mod proof;
 pub mod query_engine;
 pub mod server;
 pub mod warehouse;

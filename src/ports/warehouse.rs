@@ -8,6 +8,7 @@ use sluicegate_state::Timestamp;
 
 use crate::curated::Totals;
 use crate::failure::{Failure, Outcome};
+use crate::ports::proof::Proof;
 use crate::schema::Schema;
 use crate::transform::rows::RecordView;
 use crate::transform::{Reject, Summary};
@@ -543,4 +544,7 @@ pub trait Warehouse: Send {
 
     /// Every verdict about this key.
     fn verdicts_by_key(&mut self, key: &str) -> Outcome<Vec<VerdictRow>>;
+
+    /// What the nightly proof asks and writes.
+    fn proof(&mut self) -> &mut dyn Proof;
 }

@@ -18,6 +18,8 @@ mod ledger;
 mod load;
 mod merge;
 mod migrate;
+mod proof;
+mod proof_rows;
 mod recent;
 mod replace;
 mod session;

@@ -9,6 +9,7 @@ use crate::config::Secret;
 use crate::effects;
 use crate::failure::{Failure, Outcome};
 use crate::ports::decisions::Decisions;
+use crate::ports::proof::Proof;
 use crate::ports::warehouse::{
     BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, Difference, DocumentRow, KnownObject,
     LedgerIdentity, LoadRequest, LoadedBatch, UnpublishedLoad, VerdictRow, Warehouse,
@@ -24,10 +25,10 @@ use super::{crawl, fleet, ledger, load, migrate, parse_time, story, target};
 
 /// The PostgreSQL warehouse: one connection, used by one thread. After a failure it is dropped and opened anew.
 pub struct PostgresWarehouse {
-    session: Session,
+    pub(super) session: Session,
     location: String,
     recent: Recent,
-    seam: Seam,
+    pub(super) seam: Seam,
 }
 
 impl PostgresWarehouse {
@@ -219,5 +220,9 @@ impl Warehouse for PostgresWarehouse {
 
     fn verdicts_by_key(&mut self, key: &str) -> Outcome<Vec<VerdictRow>> {
         story::verdicts(&mut self.session.client, "key", key).map_err(failure)
+    }
+
+    fn proof(&mut self) -> &mut dyn Proof {
+        self
     }
 }

@@ -10,9 +10,9 @@ use crate::wording::{self, Content, content_of};
 use super::quoted;
 
 /// A canonical text on its way into a column.
-struct Bound<'a> {
-    kind: ColumnType,
-    text: &'a str,
+pub(super) struct Bound<'a> {
+    pub(super) kind: ColumnType,
+    pub(super) text: &'a str,
 }
 
 impl ToSql for Bound<'_> {
@@ -34,7 +34,7 @@ impl ToSql for Bound<'_> {
 }
 
 /// The canonical text of a stored value.
-fn canonical(kind: ColumnType, value: ValueRef<'_>) -> String {
+pub(super) fn canonical(kind: ColumnType, value: ValueRef<'_>) -> String {
     match (kind, value) {
         (_, ValueRef::Null) => String::new(),
         (ColumnType::Boolean, ValueRef::Integer(number)) => (number != 0).to_string(),

@@ -8,6 +8,8 @@ mod decisions;
 mod fleet;
 mod insert;
 mod load;
+mod proof;
+mod proof_rows;
 mod replace;
 mod story;
 mod target;

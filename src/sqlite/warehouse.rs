@@ -15,6 +15,7 @@ use crate::effects;
 use crate::failure::{Failure, FailureKind, Outcome};
 use crate::ports::clock::Clock;
 use crate::ports::decisions::Decisions;
+use crate::ports::proof::Proof;
 use crate::ports::warehouse::{
     BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, Difference, DocumentOutcome, DocumentRow,
     KnownObject, LedgerIdentity, LoadRequest, LoadedBatch, LoadedTable, UnpublishedLoad, Verdict, VerdictRow,
@@ -32,10 +33,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The embedded warehouse.
 pub struct SqliteWarehouse {
-    connection: Connection,
+    pub(super) connection: Connection,
     path: PathBuf,
-    clock: Arc<dyn Clock>,
-    seam: Seam,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) seam: Seam,
 }
 
 impl SqliteWarehouse {
@@ -264,6 +265,10 @@ impl Warehouse for SqliteWarehouse {
     fn verdicts_by_key(&mut self, key: &str) -> Outcome<Vec<VerdictRow>> {
         story::verdicts(&self.connection, "key = ?1", key).map_err(failure)
     }
+
+    fn proof(&mut self) -> &mut dyn Proof {
+        self
+    }
 }
 
 /// The columns of a batch that its COMMIT fixed, before its tables and verdicts are added.
@@ -302,7 +307,7 @@ fn loaded_batch(connection: &Connection, batch_id: &str) -> Outcome<Option<Loade
     Ok(Some(batch))
 }
 
-fn loaded_tables(connection: &Connection, batch_id: &str) -> rusqlite::Result<Vec<LoadedTable>> {
+pub(super) fn loaded_tables(connection: &Connection, batch_id: &str) -> rusqlite::Result<Vec<LoadedTable>> {
     let mut statement = connection.prepare(
         "SELECT table_name, rows, csv_bytes, csv_sha256, sums, digest, csv_key
          FROM sluicegate_batch_table WHERE batch_id = ?1 ORDER BY position",

@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 use fault::{Kind, Strike};
 use run::{Report, run};
 use sluicegate::effects::{
-    ALERT_PUSH, ARCHIVE_PUT, CATALOG_DEFINE, CURATED_PUT, LISTING_CLAIM, SUBSCRIPTION_CONFIRM,
-    WAREHOUSE_COMMIT,
+    ALERT_PUSH, ARCHIVE_PUT, CATALOG_DEFINE, CURATED_PUT, LISTING_CLAIM, PROOF_COMMIT, REPORT_PUT,
+    SUBSCRIPTION_CONFIRM, WAREHOUSE_COMMIT,
 };
 use sluicegate_state::effects::{ADOPT, ATTEMPT_FAILED, BURY};
 
@@ -130,13 +130,27 @@ const NO_ENDPOINT: (&str, &str) = (
 );
 const NOBODY_DIED: (&str, &str) = (BURY, "in the first life there is nobody to bury");
 
+/// What only `reconcile` does. A kill in its midst is tried in tests/reconcile/killed.rs.
+const NO_PROOF: (&str, &str) = (PROOF_COMMIT, "no drain proves or mends anything");
+const NO_REPORT: (&str, &str) = (REPORT_PUT, "no drain writes a report");
+
 #[test]
 fn a_process_dies_at_each_moment() {
     let tried = advance(Kind::Dies, |_, _| ());
     println!("{} points: death before and after each effect", tried.points);
     assert_all_struck(
         &tried,
-        &[NOBODY_FAILS, NOBODY_DIED, NOBODY_TOLD, NOTHING_LOST, NOTHING_LISTED, NO_ENDPOINT, NO_PIPELINE],
+        &[
+            NOBODY_FAILS,
+            NOBODY_DIED,
+            NOBODY_TOLD,
+            NOTHING_LOST,
+            NOTHING_LISTED,
+            NO_ENDPOINT,
+            NO_PIPELINE,
+            NO_PROOF,
+            NO_REPORT,
+        ],
     );
 }
 
@@ -160,7 +174,16 @@ fn each_effect_fails_once() {
     println!("{} points: a process dies while it records a failure", 2 * recorded.len());
     assert_all_struck(
         &tried,
-        &[NOBODY_DIED, NOBODY_TOLD, NOTHING_LOST, NOTHING_LISTED, NO_ENDPOINT, NO_PIPELINE],
+        &[
+            NOBODY_DIED,
+            NOBODY_TOLD,
+            NOTHING_LOST,
+            NOTHING_LISTED,
+            NO_ENDPOINT,
+            NO_PIPELINE,
+            NO_PROOF,
+            NO_REPORT,
+        ],
     );
 }
 
@@ -169,7 +192,10 @@ fn everything_fails_from_a_moment_on_until_a_restart() {
     let tried = advance(Kind::FailsFromThenOn, |_, _| ());
     println!("{} points: everything fails from each moment on until a restart", tried.points);
     // A process that cannot even make itself known starts again, and buries what it left.
-    assert_all_struck(&tried, &[NOBODY_TOLD, NOTHING_LOST, NOTHING_LISTED, NO_ENDPOINT, NO_PIPELINE]);
+    assert_all_struck(
+        &tried,
+        &[NOBODY_TOLD, NOTHING_LOST, NOTHING_LISTED, NO_ENDPOINT, NO_PIPELINE, NO_PROOF, NO_REPORT],
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod iam;
 mod links;
 mod querying;
 mod readme;
+mod reconciliation;
 mod rules;
 mod units;
 

@@ -107,7 +107,9 @@ fn ports_and_pipeline_know_no_adapter() {
         r"\b(aws|embedded|folder|postgres|sns|sqlite|cli)::|\b(Aws|Embedded|Folder|Postgres|Sns|Sqlite|S3|Sqs)[A-Z]\w*",
     )
     .unwrap();
-    for (path, code) in below("src/ports").into_iter().chain(below("src/pipeline")) {
+    for (path, code) in
+        ["src/ports", "src/pipeline", "src/reconcile", "src/report"].into_iter().flat_map(below)
+    {
         let found = names.find(&code).map(|found| found.as_str());
         assert_eq!(found, None, "{path}");
     }

@@ -9,6 +9,7 @@ use postgres::Client;
 use sluicegate::failure::Outcome;
 use sluicegate::ports::clock::Clock;
 use sluicegate::ports::decisions::Decisions;
+use sluicegate::ports::proof::Proof;
 use sluicegate::ports::warehouse::{
     BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, Difference, DocumentRow, KnownObject,
     LedgerIdentity, LoadRequest, LoadedBatch, UnpublishedLoad, VerdictRow, Warehouse,
@@ -221,5 +222,8 @@ impl Warehouse for Timed {
 
     fn verdicts_by_key(&mut self, key: &str) -> Outcome<Vec<VerdictRow>> {
         self.at().verdicts_by_key(key)
+    }
+    fn proof(&mut self) -> &mut dyn Proof {
+        self.at().proof()
     }
 }

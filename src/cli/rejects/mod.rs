@@ -11,10 +11,11 @@ use crate::ports::clock::{Clock, SystemClock};
 use crate::ports::decisions::{Decision, DecisionQuery};
 use crate::ports::warehouse::{DocumentOutcome, Warehouse};
 
-use super::args::{Flags, Format, RejectsOptions};
+use super::args::{Flags, Format};
 use super::assemble::existing_warehouse;
 use super::exit::{Exit, Stop};
 use super::output::{Sheet, counted, print, print_json};
+use super::replay_args::RejectsOptions;
 
 use group::{Group, Groups};
 

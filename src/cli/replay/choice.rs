@@ -9,9 +9,9 @@ use sluicegate_state::{Batch, BatchState, Timestamp};
 use crate::pipeline::replay::Pattern;
 use crate::pipeline::replay::plan::{Plan, Wish, plan};
 
-use super::super::args::ReplayOptions;
 use super::super::exit::{Exit, Stop};
 use super::super::output::{Sheet, counted};
+use super::super::replay_args::ReplayOptions;
 use super::begin::Parts;
 
 /// The newest batch that fits.

@@ -12,11 +12,12 @@ use crate::config::Config;
 use crate::ports::clock::SystemClock;
 use crate::ports::warehouse::{DocumentOutcome, Warehouse};
 
-use super::super::args::{DrainOptions, Flags, Format, ReplayOptions};
+use super::super::args::{DrainOptions, Flags, Format};
 use super::super::assemble::{Intake, existing_warehouse};
 use super::super::drain::{Drained, drain_config};
 use super::super::exit::{Exit, Stop};
 use super::super::output::{Sheet, counted, print, print_json};
+use super::super::replay_args::ReplayOptions;
 use super::super::signals::Asked;
 use super::super::stored::existing_store;
 use super::choice::Choice;

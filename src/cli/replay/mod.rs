@@ -14,9 +14,10 @@ use sluicegate_state::seam::Seam;
 use crate::config::Config;
 use crate::ports::clock::{Clock, SystemClock};
 
-use super::args::{Flags, Format, ReplayOptions};
+use super::args::{Flags, Format};
 use super::exit::{Exit, Stop};
 use super::output::{print, print_json};
+use super::replay_args::ReplayOptions;
 use super::session::Session;
 use super::signals::stop_on_signal;
 

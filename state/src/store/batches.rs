@@ -145,7 +145,7 @@ pub(super) fn select(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn batch(row: &Row<'_>) -> rusqlite::Result<Batch> {
+pub(super) fn batch(row: &Row<'_>) -> rusqlite::Result<Batch> {
     Ok(Batch {
         batch_id: row.get("batch_id")?,
         job: row.get("job")?,

@@ -277,7 +277,7 @@ fn count_one(tx: &Transaction<'_>, counter: Counter, job: &str, now: Timestamp) 
     Ok(())
 }
 
-fn journal_entry(row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
+pub(super) fn journal_entry(row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
     Ok(JournalEntry {
         notification_id: row.get("notification_id")?,
         notification: notification(row)?,

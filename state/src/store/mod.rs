@@ -7,6 +7,7 @@ mod incarnations;
 mod journal;
 mod moves;
 mod open;
+mod pages;
 mod replay;
 mod rows;
 mod seal;

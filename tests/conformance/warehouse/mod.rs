@@ -4,6 +4,7 @@ mod batches;
 mod content;
 mod crawls;
 mod loads;
+mod proofs;
 mod replacing;
 mod replays;
 mod tables;
@@ -32,8 +33,15 @@ type Case = (&'static str, fn(&dyn Bench));
 
 /// Runs every case, each over a bench of its own.
 pub(crate) fn warehouse_suite(make: &mut dyn FnMut() -> Box<dyn Bench>) {
-    let groups =
-        [loads::CASES, content::CASES, replacing::CASES, replays::CASES, tables::CASES, crawls::CASES];
+    let groups = [
+        loads::CASES,
+        content::CASES,
+        replacing::CASES,
+        replays::CASES,
+        tables::CASES,
+        crawls::CASES,
+        proofs::CASES,
+    ];
     for (name, case) in groups.into_iter().flatten() {
         // Shown only when a case fails.
         println!("case: {name}");

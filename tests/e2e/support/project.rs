@@ -71,6 +71,12 @@ impl Project {
         self.variables.push((name.to_owned(), value.into()));
     }
 
+    /// The value of a variable that is set.
+    #[allow(dead_code, reason = "only the tests of the reconciliation ask")]
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
     /// A path in the project's folder.
     pub(crate) fn path(&self, relative: &str) -> PathBuf {
         self.root.path().join(relative)
