@@ -14,6 +14,7 @@ mod jobs;
 mod listen;
 mod manager;
 mod named;
+mod operate;
 mod output;
 mod progress;
 mod query;

@@ -1,6 +1,9 @@
 //! The decisions port: which documents the ledger has decided about, and how. Replays and lists of rejects are made from
 //! it; reached through [`Warehouse::decisions`](super::warehouse::Warehouse::decisions).
 
+use std::collections::BTreeMap;
+
+use serde::Serialize;
 use sluicegate_state::Timestamp;
 
 use crate::failure::Outcome;
@@ -57,14 +60,44 @@ pub struct Decision {
     pub replay: u32,
 }
 
+/// A person stops the loading of a job's documents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Hold {
+    /// user@host.
+    pub operator: String,
+    /// Since when, RFC 3339.
+    pub at: String,
+    /// Why, in the person's own words.
+    pub reason: String,
+}
+
+/// An operation that holds or releases a job: what its detail says.
+pub fn hold_detail(job: &str, hold: bool) -> String {
+    serde_json::json!({ (if hold { "hold" } else { "release" }): job }).to_string()
+}
+
+/// The jobs that are held, from the operations that hold and release, with their details, oldest first.
+pub(crate) fn holds(operations: impl IntoIterator<Item = (Hold, String)>) -> BTreeMap<String, Hold> {
+    let mut held = BTreeMap::new();
+    for (hold, detail) in operations {
+        let detail: serde_json::Value = serde_json::from_str(&detail).unwrap_or_default();
+        if let Some(job) = detail["hold"].as_str() {
+            held.insert(job.to_owned(), hold);
+        } else if let Some(job) = detail["release"].as_str() {
+            held.remove(job);
+        }
+    }
+    held
+}
+
 /// What the ledger has decided.
 pub trait Decisions {
     /// Decisions in the order of batch and ordinal.
-    fn decisions(&mut self, query: &DecisionQuery<'_>) -> Outcome<Vec<Decision>>;
+    fn decided(&mut self, query: &DecisionQuery<'_>) -> Outcome<Vec<Decision>>;
+
+    /// The jobs that a person holds: a fact of the ledger, so that it holds for every machine.
+    fn holds(&mut self) -> Outcome<BTreeMap<String, Hold>>;
 
     /// The replays of a batch, oldest first.
     fn replays_of(&mut self, batch_id: &str) -> Outcome<Vec<String>>;
-
-    /// The batches that a batch replays; none where the ledger does not know it.
-    fn parents_of(&mut self, batch_id: &str) -> Outcome<Vec<String>>;
 }

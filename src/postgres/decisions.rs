@@ -1,10 +1,12 @@
 //! What the ledger has decided about documents.
 
+use std::collections::BTreeMap;
+
 use postgres::Row;
 use sluicegate_state::time::to_text;
 
 use crate::failure::Outcome;
-use crate::ports::decisions::{Decision, DecisionQuery, Decisions};
+use crate::ports::decisions::{Decision, DecisionQuery, Decisions, Hold, holds};
 
 use super::error::failure;
 use super::ledger::time_text;
@@ -63,7 +65,7 @@ fn decision(row: &Row) -> Decision {
 }
 
 impl Decisions for PostgresWarehouse {
-    fn decisions(&mut self, query: &DecisionQuery<'_>) -> Outcome<Vec<Decision>> {
+    fn decided(&mut self, query: &DecisionQuery<'_>) -> Outcome<Vec<Decision>> {
         let words: Vec<&str> = query.outcomes.iter().map(|outcome| outcome.as_str()).collect();
         let (batch_id, after) = query.after.map_or(("", -1), |(batch, ordinal)| (batch, integer(ordinal)));
         let sql = if query.history { history() } else { present() };
@@ -76,17 +78,22 @@ impl Decisions for PostgresWarehouse {
         Ok(rows.iter().map(decision).collect())
     }
 
+    fn holds(&mut self) -> Outcome<BTreeMap<String, Hold>> {
+        let sql = format!(
+            "SELECT operator, {}, reason, detail FROM sluicegate.operation
+             WHERE detail LIKE '{{\"hold\":%' OR detail LIKE '{{\"release\":%' ORDER BY operation_id",
+            time_text("at")
+        );
+        let rows = self.client().query(&sql, &[]).map_err(failure)?;
+        let operation = |row: &Row| {
+            (Hold { operator: row.get(0), at: row.get(1), reason: row.get(2) }, row.get::<_, String>(3))
+        };
+        Ok(holds(rows.iter().map(operation)))
+    }
+
     fn replays_of(&mut self, batch_id: &str) -> Outcome<Vec<String>> {
         let sql = "SELECT batch_id::text FROM sluicegate.batch
                    WHERE replay > 0 AND parents @> to_jsonb(ARRAY[$1::text]) ORDER BY load_number";
-        let rows = self.client().query(sql, &[&batch_id]).map_err(failure)?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
-    }
-
-    fn parents_of(&mut self, batch_id: &str) -> Outcome<Vec<String>> {
-        let sql = "SELECT p.value FROM sluicegate.batch b
-                   CROSS JOIN LATERAL jsonb_array_elements_text(b.parents) WITH ORDINALITY p (value, place)
-                   WHERE b.batch_id = $1 ORDER BY p.place";
         let rows = self.client().query(sql, &[&batch_id]).map_err(failure)?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }

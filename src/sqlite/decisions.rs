@@ -1,10 +1,12 @@
 //! What the ledger has decided about documents.
 
-use rusqlite::{OptionalExtension, Row, params};
+use std::collections::BTreeMap;
+
+use rusqlite::{Row, params};
 use sluicegate_state::time::to_text;
 
-use crate::failure::{Failure, Outcome};
-use crate::ports::decisions::{Decision, DecisionQuery, Decisions};
+use crate::failure::Outcome;
+use crate::ports::decisions::{Decision, DecisionQuery, Decisions, Hold, holds};
 
 use super::failure;
 use super::warehouse::SqliteWarehouse;
@@ -51,7 +53,7 @@ fn decision(row: &Row<'_>) -> rusqlite::Result<Decision> {
 }
 
 impl Decisions for SqliteWarehouse {
-    fn decisions(&mut self, query: &DecisionQuery<'_>) -> Outcome<Vec<Decision>> {
+    fn decided(&mut self, query: &DecisionQuery<'_>) -> Outcome<Vec<Decision>> {
         let words: Vec<&str> = query.outcomes.iter().map(|outcome| outcome.as_str()).collect();
         let (batch_id, ordinal) =
             query.after.map_or(("", -1), |(batch, ordinal)| (batch, i64::from(ordinal)));
@@ -66,6 +68,20 @@ impl Decisions for SqliteWarehouse {
         read().map_err(failure)
     }
 
+    fn holds(&mut self) -> Outcome<BTreeMap<String, Hold>> {
+        let read = || {
+            let mut statement = self.connection().prepare_cached(
+                "SELECT operator, at, reason, detail FROM sluicegate_operation
+                 WHERE detail LIKE '{\"hold\":%' OR detail LIKE '{\"release\":%' ORDER BY operation_id",
+            )?;
+            let rows = statement.query_map([], |row| {
+                Ok((Hold { operator: row.get(0)?, at: row.get(1)?, reason: row.get(2)? }, row.get(3)?))
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map(holds).map_err(failure)
+    }
+
     fn replays_of(&mut self, batch_id: &str) -> Outcome<Vec<String>> {
         let read = || {
             let mut statement = self.connection().prepare(
@@ -76,19 +92,5 @@ impl Decisions for SqliteWarehouse {
             statement.query_map([batch_id], |row| row.get(0))?.collect::<rusqlite::Result<Vec<_>>>()
         };
         read().map_err(failure)
-    }
-
-    fn parents_of(&mut self, batch_id: &str) -> Outcome<Vec<String>> {
-        let parents: Option<String> = self
-            .connection()
-            .query_row("SELECT parents FROM sluicegate_batch WHERE batch_id = ?1", [batch_id], |row| {
-                row.get(0)
-            })
-            .optional()
-            .map_err(failure)?;
-        parents.map_or(Ok(Vec::new()), |json| {
-            serde_json::from_str(&json)
-                .map_err(|error| Failure::permanent(format!("the ledger holds {json:?} as parents: {error}")))
-        })
     }
 }

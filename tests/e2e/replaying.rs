@@ -247,3 +247,64 @@ fn rejects_are_grouped_for_people_and_listed_for_customers() {
     assert_eq!(rejects(&["--history"])["documents"], 7);
     assert_eq!(rejects(&["--since", "2999-01-01"])["documents"], 0);
 }
+
+/// A batch that is parked before its load: its archive object is damaged.
+fn parked(project: &Project, documents: &[Document]) -> String {
+    project.land_all(documents);
+    let warehouse = project.path("var/warehouse.db");
+    fs::create_dir_all(&warehouse).unwrap();
+    project.run(&["drain", "--patience", "100ms"]).exits(1);
+    fs::remove_dir(&warehouse).unwrap();
+    let (_, archive) = files_under(&project.path("var/archive/invoices")).remove(0);
+    fs::write(&archive, b"no archive").unwrap();
+    project.drain(3);
+    let plan = replay(project, &["--state", "failed", "--dry-run"], 0);
+    plan["resumed"][0]["batch_id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_parked_batch_can_be_given_up_and_everything_still_has_an_outcome() {
+    let project = Project::new();
+    let documents = strangers(4);
+    let batch = parked(&project, &documents);
+    let abandon = ["jobs", "abandon", &batch, "--because", "the customer sends it again"];
+    project.run(&abandon[..3]).exits(2);
+    project.run(&abandon).exits(0).prints("4 documents are abandoned");
+    let (outcome, reason) = project.outcomes("customer 0/0.txt").remove(0);
+    assert_eq!(outcome, "abandoned");
+    assert!(reason.contains("the customer sends it again"), "{reason}");
+    let operation: Option<String> = project.ask("SELECT reason FROM sluicegate_operation");
+    assert_eq!(operation.as_deref(), Some("the customer sends it again"));
+    assert_eq!(project.ask("SELECT count(*) FROM invoices"), Some(0));
+    project.run(&abandon).exits(1).tells("only a parked batch can be abandoned");
+    project.drain(0);
+    assert_eq!(project.ask("SELECT count(*) FROM sluicegate_document WHERE outcome = 'abandoned'"), Some(4));
+    let reconciled = project.run(&["reconcile", "--output", "json"]).json();
+    let balance = reconciled["jobs"][0]["balance"].to_string();
+    assert!(balance.contains("\"abandoned\":"), "{reconciled}");
+}
+
+#[test]
+fn a_job_that_is_held_is_archived_and_loaded_after_its_release() {
+    let project = Project::new();
+    project.drain(0);
+    project.run(&["jobs", "hold", "nothing"]).exits(2);
+    project.run(&["jobs", "hold", "invoices", "--because", "year end"]).exits(0).prints("is held");
+    project.run(&["jobs", "hold", "invoices"]).exits(0).prints("held already");
+    let documents = strangers(5);
+    project.land_all(&documents);
+    project.drain(0);
+    assert_eq!(
+        files_under(&project.path("var/archive/invoices")).len(),
+        1,
+        "originals are secured all the same"
+    );
+    assert_eq!(project.ask("SELECT count(*) FROM sluicegate_document"), Some(0), "and nothing is loaded");
+    let listed = project.run(&["jobs", "list", "--output", "json"]).exits(0).json();
+    assert_eq!(listed["jobs"][0]["held"]["reason"], "year end", "{listed}");
+    project.run(&["status"]).prints("jobs release invoices");
+    project.run(&["jobs", "release", "invoices"]).exits(0).prints("is released");
+    project.drain(0);
+    loaded_once(&project, &documents);
+    assert_eq!(project.ask("SELECT count(*) FROM sluicegate_operation"), Some(2));
+}

@@ -75,7 +75,7 @@ fn each(
             after: after.as_ref().map(|(batch, ordinal)| (batch.as_str(), *ordinal)),
             limit: PAGE,
         };
-        let page = warehouse.decisions().decisions(&query)?;
+        let page = warehouse.decisions().decided(&query)?;
         let Some(last) = page.last() else { return Ok(()) };
         after = Some((last.batch_id.clone(), last.ordinal));
         page.iter().try_for_each(&mut *visit)?;

@@ -17,23 +17,29 @@ use super::super::session::{Session, host};
 use super::choice::Choice;
 
 /// What a replay is planned with.
-pub(super) struct Parts {
-    pub(super) context: Context,
-    pub(super) store: Store,
+pub(in crate::cli) struct Parts {
+    pub(in crate::cli) context: Context,
+    pub(in crate::cli) store: Store,
 }
 
 impl Parts {
     /// The ledger, if it is the one that this state belongs to.
-    pub(super) fn warehouse(&self) -> Result<Box<dyn Warehouse>, Stop> {
-        let mut warehouse = (self.context.open_warehouse)()
-            .map_err(|failure| failure.while_doing("a replay needs the ledger, which cannot be used now"))?;
+    pub(in crate::cli) fn warehouse(&self, doing: &str) -> Result<Box<dyn Warehouse>, Stop> {
+        let mut warehouse = (self.context.open_warehouse)().map_err(|failure| {
+            failure
+                .while_doing(format!("{doing} needs the ledger, which cannot be used now; nothing was done"))
+        })?;
         compare_identity(&self.store, warehouse.as_mut())?;
         Ok(warehouse)
     }
 }
 
 /// Puts them together; the state folder is made where there is none, because a lost state is no obstacle.
-pub(super) fn parts(config: &Config, clock: Arc<dyn Clock>, incarnation: &str) -> Result<Parts, Stop> {
+pub(in crate::cli) fn parts(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    incarnation: &str,
+) -> Result<Parts, Stop> {
     assemble::refuse_unsupported(config)?;
     let store = Store::open(&config.settings.state, Seam::default())?;
     let surroundings = Surroundings {

@@ -59,7 +59,7 @@ pub(super) fn choose(parts: &Parts, options: &ReplayOptions, now: Timestamp) -> 
 
 /// New batches of what the ledger says, and what an earlier replay has not finished.
 fn again(parts: &Parts, options: &ReplayOptions, now: Timestamp) -> Result<Choice, Stop> {
-    let mut warehouse = parts.warehouse()?;
+    let mut warehouse = parts.warehouse("a replay")?;
     let mut wish = Wish {
         job: options.job.clone(),
         batches: Vec::new(),

@@ -2,6 +2,7 @@
 //! bytes out of the archive. [`plan`](plan::plan) says which; the archive stage makes each new batch an archive object of
 //! its own, so that everything later is a function of that one alone (I4).
 
+pub mod abandon;
 mod index;
 mod originals;
 mod pattern;

@@ -160,7 +160,7 @@ impl Planner<'_> {
                 after: after.as_ref().map(|(batch, ordinal)| (batch.as_str(), *ordinal)),
                 limit: PAGE,
             };
-            let page = warehouse.decisions().decisions(&query)?;
+            let page = warehouse.decisions().decided(&query)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some((last.batch_id.clone(), last.ordinal));
             for decision in page.iter().filter(|decision| fits(wish, decision)) {
