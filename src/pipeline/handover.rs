@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Seek};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use tempfile::SpooledTempFile;
 
@@ -182,27 +182,65 @@ impl<T> Shelf<T> {
     }
 }
 
-/// What is being worked at, so that two that do the same work take different things.
+/// What is being worked at, so that two that do the same work take different things, and the order in which they do.
 #[derive(Default)]
-pub struct InWork(Mutex<BTreeSet<String>>);
+pub struct InWork {
+    places: Mutex<Places>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Places {
+    taken: BTreeSet<String>,
+    /// The places of those whose turn is not over, in the order of their taking.
+    queue: BTreeSet<u64>,
+    next: u64,
+}
 
 impl InWork {
+    fn lock(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes a batch, unless somebody has it.
     pub fn take(&self, batch_id: &str) -> Option<Taken<'_>> {
-        let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(batch_id.to_owned());
-        taken.then(|| Taken { work: self, batch_id: batch_id.to_owned() })
+        let mut places = self.lock();
+        if !places.taken.insert(batch_id.to_owned()) {
+            return None;
+        }
+        let place = places.next;
+        places.next += 1;
+        places.queue.insert(place);
+        Some(Taken { work: self, batch_id: batch_id.to_owned(), place })
     }
 }
 
-/// A batch that was taken; dropped, it is free again.
+/// A batch that was taken; dropped, it is free again and its turn is over.
 pub struct Taken<'a> {
     work: &'a InWork,
     batch_id: String,
+    place: u64,
+}
+
+impl Taken<'_> {
+    /// Waits until the turn of everything that was taken before is over.
+    pub fn wait_for_turn(&self) {
+        let places = self.work.lock();
+        let waits = |places: &mut Places| places.queue.first().is_some_and(|first| *first < self.place);
+        drop(self.work.changed.wait_while(places, waits).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Lets the next one go on.
+    pub fn end_turn(&self) {
+        self.work.lock().queue.remove(&self.place);
+        self.work.changed.notify_all();
+    }
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        self.work.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.batch_id);
+        self.end_turn();
+        self.work.lock().taken.remove(&self.batch_id);
     }
 }
 
@@ -229,6 +267,29 @@ mod tests {
         assert!(work.take("b").is_some());
         drop(taken);
         assert!(work.take("a").is_some());
+    }
+
+    #[test]
+    fn turns_are_taken_in_the_order_of_taking_and_a_failure_ends_one() {
+        let work = InWork::default();
+        let (first, second, third) =
+            (work.take("b").unwrap(), work.take("a").unwrap(), work.take("c").unwrap());
+        let order = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            let order = &order;
+            let turn = |name: &'static str, taken: Taken<'_>, fails: bool| {
+                taken.wait_for_turn();
+                order.lock().unwrap().push(name);
+                if !fails {
+                    taken.end_turn();
+                }
+            };
+            scope.spawn(move || turn("third", third, false));
+            scope.spawn(move || turn("second", second, true));
+            assert_eq!(*order.lock().unwrap(), Vec::<&str>::new());
+            turn("first", first, false);
+        });
+        assert_eq!(*order.lock().unwrap(), ["first", "second", "third"]);
     }
 
     #[test]

@@ -11,7 +11,8 @@ use crate::failure::{Failure, FailureKind, Outcome};
 use crate::job::{Job, OnConflict};
 use crate::ports::decisions::Hold;
 use crate::ports::warehouse::{
-    BeginLoad, DocumentOutcome, LoadDocument, LoadRequest, LoadedTable, Verdict, Warehouse,
+    BeginLoad, DocumentOutcome, DocumentSource, DocumentVisitor, LoadDocument, LoadRequest, LoadedTable,
+    Verdict, Warehouse,
 };
 
 use super::archived::{ArchivedBatch, open_archived};
@@ -125,11 +126,11 @@ impl LoadStage {
         Ok(self.ledger.get(&mut self.store)?.loads_at_a_time() > self.number)
     }
 
-    fn load(&mut self, batch: &Batch) -> Outcome<()> {
+    fn load(&mut self, batch: &Batch, taken: &Taken<'_>) -> Outcome<()> {
         let context = self.context.clone();
         let now = context.clock.now();
         let attempt = self.store.begin_attempt(&batch.batch_id, Step::Load, &context.incarnation, now)?;
-        match self.try_load(batch) {
+        match self.try_load(batch, taken) {
             Ok(loaded) => {
                 remember_load(&mut self.store, &batch.batch_id)?;
                 let now = context.clock.now();
@@ -148,12 +149,12 @@ impl LoadStage {
         }
     }
 
-    fn try_load(&mut self, batch: &Batch) -> Outcome<Loaded> {
+    fn try_load(&mut self, batch: &Batch, taken: &Taken<'_>) -> Outcome<Loaded> {
         let job = self.context.job(&batch.job)?;
         let mut archived = open_archived(&self.context, batch)?;
         let request = load_request(&self.context, &job, batch, &archived)?;
         let warehouse = self.ledger.get(&mut self.store)?;
-        match load_once(&self.context, &job, &request, &mut archived, warehouse)? {
+        match load_once(&self.context, &job, &request, &mut archived, warehouse, taken)? {
             Some(loaded) => Ok(loaded),
             None => {
                 let known = warehouse.loaded_batch(&batch.batch_id)?;
@@ -189,13 +190,29 @@ impl Stage for LoadStage {
             Err(idle) => return Ok(Tick::Idle(idle)),
         };
         match self.next(&context.handover.loading, &held)? {
-            Some((batch, _taken)) => {
-                self.load(&batch)?;
+            Some((batch, taken)) => {
+                self.load(&batch, &taken)?;
                 self.last_job = batch.job;
                 Ok(Tick::Worked)
             }
             None => idle(&self.store, BatchState::Archived, self.context.clock.now(), false),
         }
+    }
+}
+
+/// The documents of a batch, whose rows go into the tables after those of every batch that was taken before: of two
+/// documents with one key, the earlier one is loaded. The batches are read and parsed side by side; where they share
+/// keys, the later one then waits for the earlier one's commit, as the server makes it.
+struct InTurn<'a, 't> {
+    documents: &'a ArchivedDocuments<'a>,
+    taken: &'a Taken<'t>,
+}
+
+impl DocumentSource for InTurn<'_, '_> {
+    fn visit(&self, visitor: &mut dyn DocumentVisitor) -> Outcome<()> {
+        self.documents.visit(visitor)?;
+        self.taken.wait_for_turn();
+        Ok(())
     }
 }
 
@@ -206,6 +223,7 @@ fn load_once(
     request: &LoadRequest,
     archived: &mut ArchivedBatch,
     warehouse: &mut dyn Warehouse,
+    taken: &Taken<'_>,
 ) -> Outcome<Option<Loaded>> {
     let schema = job.definition.schema();
     let mut transaction = match warehouse.begin_load(request, schema)? {
@@ -213,7 +231,8 @@ fn load_once(
         BeginLoad::Fresh(transaction) => transaction,
     };
     let documents = ArchivedDocuments::new(&job.definition, &archived.outcomes, &mut archived.content);
-    let verdicts = transaction.insert(&documents)?;
+    let verdicts = transaction.insert(&InTurn { documents: &documents, taken })?;
+    taken.end_turn();
     let orders = source_orders(request);
     let (tables, csvs) = encode(&request.batch_id, schema, &documents, &verdicts, &orders, &context.spool)?;
     check_totals(&verdicts, &tables);

@@ -3,7 +3,7 @@
 
 use rusqlite::types::Null;
 
-use super::{Store, batches, incarnations, journal, seal, status};
+use super::{Store, batches, incarnations, journal, pages, seal, status};
 use crate::seam::Seam;
 
 /// The lines of SQLite's plan for a query.
@@ -23,6 +23,7 @@ fn pending_work_is_found_by_partial_indexes() {
     for (sql, index) in [
         (in_turn.as_str(), "batch_unfinished"),
         (seal::PENDING, "notification_pending"),
+        (pages::PENDING_PAGE, "notification_pending"),
         (due.as_str(), "batch_unfinished"),
         (batches::NEXT_BATCH, "batch_retry"),
         (batches::NEXT_NOTIFICATION, "notification_deferred"),
