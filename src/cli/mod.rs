@@ -28,6 +28,7 @@ mod signals;
 mod status;
 mod stored;
 mod summary;
+mod try_archive;
 mod try_file;
 
 use std::process::ExitCode;

@@ -47,7 +47,7 @@ pub(super) fn try_command(flags: &Flags, options: &TryOptions) -> Result<Exit, S
     let job = choose(&config, options.job.as_deref())?;
     match &options.file {
         Some(file) => try_file(flags, file, job),
-        None => Err(Stop::usage("name a document")),
+        None => super::try_archive::try_archive(flags, &config, job, options.since),
     }
 }
 

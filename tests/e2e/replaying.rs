@@ -308,3 +308,27 @@ fn a_job_that_is_held_is_archived_and_loaded_after_its_release() {
     loaded_once(&project, &documents);
     assert_eq!(project.ask("SELECT count(*) FROM sluicegate_operation"), Some(2));
 }
+
+#[test]
+fn an_edited_job_file_is_tried_on_the_archive_before_anything_depends_on_it() {
+    let project = Project::with_batches_of(4);
+    let documents = strangers(9);
+    rejected_then_mended(&project, &documents);
+    let tried =
+        |code| project.run(&["try", "--archive", "--since", "30d", "--output", "json"]).exits(code).json();
+    let trial = tried(0);
+    assert_eq!(
+        (&trial["documents"], &trial["changes"]["rejected → read"]),
+        (&9.into(), &9.into()),
+        "{trial}"
+    );
+    assert_eq!(project.ask("SELECT count(*) FROM invoices"), Some(0), "nothing is loaded");
+    replay(&project, &["--rejected", "--yes"], 0);
+    assert_eq!((&tried(0)["unchanged"], &tried(0)["changes"]), (&9.into(), &serde_json::json!({})));
+    project.edit("jobs/invoices.toml", RIGHT, WRONG);
+    let trial = tried(3);
+    assert_eq!(trial["changes"]["loaded → rejected"], 9, "{trial}");
+    assert_eq!(trial["changed"][0]["before"], "loaded", "{trial}");
+    project.run(&["try"]).exits(2);
+    loaded_once(&project, &documents);
+}
