@@ -11,27 +11,13 @@ use crate::config::Config;
 use crate::pipeline::replay::abandon as pipeline_abandon;
 use crate::ports::clock::{Clock, SystemClock};
 use crate::ports::decisions::hold_detail;
-use crate::ports::proof::Operation;
 
 use super::args::{Flags, Format};
 use super::exit::{Exit, Stop};
 use super::output::{counted, print, print_json};
-use super::replay::{operator, parts};
+use super::replay::{operation, operator, parts};
 use super::replay_args::{AbandonOptions, HoldOptions};
 use super::session::Session;
-
-/// The record of what is done by this command line.
-fn operation(reason: &str, detail: String) -> Operation {
-    let words: Vec<String> =
-        std::env::args().map(|word| crate::reconcile::model::shell_word(&word)).collect();
-    Operation {
-        operator: operator(),
-        at: String::new(),
-        command: words.join(" "),
-        reason: reason.to_owned(),
-        detail,
-    }
-}
 
 /// `sluicegate jobs abandon ID --because T`.
 pub(super) fn abandon(flags: &Flags, config: &Config, options: &AbandonOptions) -> Result<Exit, Stop> {
@@ -54,8 +40,8 @@ pub(super) fn abandon(flags: &Flags, config: &Config, options: &AbandonOptions) 
     let words = format!("{} gave it up: {}", operator(), options.because);
     let verdicts =
         pipeline_abandon::abandon(&parts.context, &parts.store, warehouse.as_mut(), &batch, &words)?;
-    let detail = json!({ "abandon": batch.batch_id }).to_string();
-    warehouse.proof().record_operation(&operation(&options.because, detail))?;
+    let detail = json!({ "abandon": batch.batch_id });
+    warehouse.proof().record_operation(&operation(&options.because, &detail))?;
     let mut session = Session::begin(config, Seam::default(), clock.clone())?;
     let incarnation = session.incarnation().to_owned();
     let moved =
@@ -85,7 +71,7 @@ pub(super) fn hold(flags: &Flags, config: &Config, options: &HoldOptions, hold: 
     let held = warehouse.decisions().holds()?.remove(job);
     let changed = held.is_some() != hold;
     if changed {
-        warehouse.proof().record_operation(&operation(&options.because, hold_detail(job, hold)))?;
+        warehouse.proof().record_operation(&operation(&options.because, &hold_detail(job, hold)))?;
     }
     let told = match (&held, hold) {
         (Some(held), true) => format!("{job} is held already, by {} since {}", held.operator, held.at),

@@ -18,7 +18,7 @@ pub(super) struct ReplayOptions {
     #[arg(long, conflicts_with = "all")]
     pub(super) rejected: bool,
 
-    /// The same for whole batches; loaded documents are left alone unless the job says `replace`
+    /// The same for whatever of a batch was not loaded and is in the archive: conflicts and abandoned documents too
     #[arg(long)]
     pub(super) all: bool,
 

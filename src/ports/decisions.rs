@@ -72,8 +72,8 @@ pub struct Hold {
 }
 
 /// An operation that holds or releases a job: what its detail says.
-pub fn hold_detail(job: &str, hold: bool) -> String {
-    serde_json::json!({ (if hold { "hold" } else { "release" }): job }).to_string()
+pub fn hold_detail(job: &str, hold: bool) -> serde_json::Value {
+    serde_json::json!({ (if hold { "hold" } else { "release" }): job })
 }
 
 /// The jobs that are held, from the operations that hold and release, with their details, oldest first.

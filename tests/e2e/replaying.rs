@@ -93,6 +93,13 @@ fn what_was_rejected_is_loaded_once_from_the_archive_alone() {
     project.drain(0);
     loaded_once(&project, &documents);
 
+    let operations = "SELECT count(*) FROM sluicegate_operation WHERE detail LIKE '{\"replay\"%'";
+    assert_eq!(
+        project.ask(operations),
+        Some(1),
+        "who did it is in the ledger, and what had nothing to do is not"
+    );
+
     // Nothing of the history is gone, and both ends of a replay name the other.
     let parent = plan["new_batches"][0]["parents"][0].as_str().unwrap();
     let child = done["batches"][0]["batch_id"].as_str().unwrap();
@@ -273,7 +280,8 @@ fn a_parked_batch_can_be_given_up_and_everything_still_has_an_outcome() {
     let (outcome, reason) = project.outcomes("customer 0/0.txt").remove(0);
     assert_eq!(outcome, "abandoned");
     assert!(reason.contains("the customer sends it again"), "{reason}");
-    let operation: Option<String> = project.ask("SELECT reason FROM sluicegate_operation");
+    let operation: Option<String> =
+        project.ask("SELECT reason FROM sluicegate_operation WHERE detail LIKE '{\"abandon\"%'");
     assert_eq!(operation.as_deref(), Some("the customer sends it again"));
     assert_eq!(project.ask("SELECT count(*) FROM invoices"), Some(0));
     project.run(&abandon).exits(1).tells("only a parked batch can be abandoned");

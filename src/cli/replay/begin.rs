@@ -1,7 +1,9 @@
 //! The parts that a replay is made with, and its beginning: the transactions that make it certain.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde_json::{Value, json};
 use sluicegate_state::seam::Seam;
 use sluicegate_state::{BatchEvent, Moved, ReplaySeal, Store};
 
@@ -9,9 +11,11 @@ use crate::config::Config;
 use crate::pipeline::context::Context;
 use crate::pipeline::ledger::compare_identity;
 use crate::ports::clock::Clock;
+use crate::ports::proof::Operation;
 use crate::ports::warehouse::Warehouse;
+use crate::reconcile::model::shell_word;
 
-use super::super::assemble::{self, Surroundings};
+use super::super::assemble::{self, Surroundings, existing_warehouse};
 use super::super::exit::Stop;
 use super::super::session::{Session, host};
 use super::choice::Choice;
@@ -57,6 +61,45 @@ pub(in crate::cli) fn operator() -> String {
     format!("{}@{}", user.unwrap_or_else(|| "unknown".to_owned()), host())
 }
 
+/// The record of what this command line does, for the `operation` ledger.
+pub(in crate::cli) fn operation(reason: &str, detail: &Value) -> Operation {
+    let words: Vec<String> = std::env::args().map(|word| shell_word(&word)).collect();
+    Operation {
+        operator: operator(),
+        at: String::new(),
+        command: words.join(" "),
+        reason: reason.to_owned(),
+        detail: detail.to_string(),
+    }
+}
+
+/// Keeps in the ledger who replays what, and under which definitions. Parked batches may have to go on while the ledger is
+/// away, so that their landing does not expire; the state's own log names the person then.
+fn record(config: &Config, choice: &Choice, clock: &Arc<dyn Clock>) -> Result<(), Stop> {
+    if !choice.begins_something() {
+        return Ok(());
+    }
+    let resumed: Vec<&str> = choice.resumed.iter().map(|line| line.batch_id.as_str()).collect();
+    let parents: BTreeSet<&String> = choice.plan.batches.iter().flat_map(|batch| &batch.parents).collect();
+    let definitions: BTreeMap<&str, &str> =
+        config.jobs.iter().map(|job| (job.name.as_str(), job.hash.as_str())).collect();
+    let documents: usize = choice.plan.batches.iter().map(|batch| batch.members.len()).sum();
+    let detail = json!({
+        "replay": { "resumed": resumed, "parents": parents, "documents": documents, "definitions": definitions }
+    });
+    let recorded = existing_warehouse(config, clock.clone()).and_then(|warehouse| match warehouse {
+        Some(mut warehouse) => Ok(warehouse.proof().record_operation(&operation("", &detail))?),
+        None => Ok(()),
+    });
+    match recorded {
+        Err(stop) if choice.plan.batches.is_empty() => {
+            tracing::warn!("the ledger does not hear of this replay now: {}", stop.message);
+            Ok(())
+        }
+        recorded => recorded,
+    }
+}
+
 /// Writes down what is to be done; the ids of all batches that are to come to their ends. From here on every drain
 /// brings them there, whatever dies.
 pub(super) fn begin(
@@ -67,6 +110,7 @@ pub(super) fn begin(
 ) -> Result<Vec<String>, Stop> {
     let incarnation = session.incarnation().to_owned();
     let operator = operator();
+    record(config, choice, clock)?;
     let mut ids: Vec<String> = choice.under_way.iter().map(|line| line.batch_id.clone()).collect();
     for parked in &choice.resumed {
         let cause = format!("{operator} replays it");

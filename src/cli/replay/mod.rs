@@ -21,7 +21,7 @@ use super::replay_args::ReplayOptions;
 use super::session::Session;
 use super::signals::stop_on_signal;
 
-pub(super) use begin::{operator, parts};
+pub(super) use begin::{operation, operator, parts};
 use choice::{Choice, choose};
 
 /// `sluicegate jobs replay`.
@@ -64,7 +64,9 @@ pub(super) fn replay(flags: &Flags, config: &Config, options: &ReplayOptions) ->
 fn refuse_nonsense(options: &ReplayOptions) -> Result<(), Stop> {
     let has_filter = options.reason.is_some() || options.since.is_some() || options.key.is_some();
     let wants_all_parked = options.state.is_some();
-    if options.ids.is_empty() && !options.rejected && !wants_all_parked && !(options.all && has_filter) {
+    let is_bounded =
+        !options.ids.is_empty() || options.rejected || wants_all_parked || options.all && has_filter;
+    if !is_bounded {
         return Err(Stop::usage(
             "say what to replay: batch ids, `latest`, --state failed for parked batches, or --rejected for documents; \
              --all needs batch ids or --since, --key or --reason. --dry-run shows what would be done",

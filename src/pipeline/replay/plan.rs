@@ -7,7 +7,7 @@ use sluicegate_state::{Notification, ReplayMember, Store, Timestamp};
 
 use crate::archive::object_key;
 use crate::failure::Outcome;
-use crate::job::{Job, OnConflict};
+use crate::job::Job;
 use crate::ports::decisions::{Decision, DecisionQuery};
 use crate::ports::warehouse::{DocumentOutcome, Warehouse};
 
@@ -30,7 +30,7 @@ pub struct Wish {
     pub reason: Option<Pattern>,
     /// Only documents with such a key.
     pub key: Option<Pattern>,
-    /// Whole batches, and not only what was rejected in them.
+    /// Whatever was not loaded and is in the archive, and not only what was rejected.
     pub whole: bool,
 }
 
@@ -107,14 +107,11 @@ pub fn plan(context: &Context, store: &Store, warehouse: &mut dyn Warehouse, wis
     Ok(plan)
 }
 
-/// The outcomes that a wish is about. What could not be read has no bytes in the archive; a duplicate brings nothing.
-fn outcomes(job: &Job, wish: &Wish) -> &'static [DocumentOutcome] {
-    use DocumentOutcome::{Abandoned, Conflict, Loaded, Rejected};
-    match (wish.whole, job.on_conflict) {
-        (false, _) => &[Rejected],
-        (true, OnConflict::Reject) => &[Rejected, Conflict, Abandoned],
-        (true, OnConflict::Replace) => &[Rejected, Conflict, Abandoned, Loaded],
-    }
+/// The outcomes that a wish is about. What could not be read has no bytes in the archive; a duplicate brings nothing; a
+/// loaded document is left alone, because no claim takes it over.
+fn outcomes(wish: &Wish) -> &'static [DocumentOutcome] {
+    use DocumentOutcome::{Abandoned, Conflict, Rejected};
+    if wish.whole { &[Rejected, Conflict, Abandoned] } else { &[Rejected] }
 }
 
 /// The notifications of replays that are under way, and which those are: nothing is replayed twice at a time.
@@ -154,7 +151,7 @@ impl Planner<'_> {
         loop {
             let query = DecisionQuery {
                 job: &self.job.name,
-                outcomes: outcomes(self.job, wish),
+                outcomes: outcomes(wish),
                 since: wish.since,
                 history: false,
                 after: after.as_ref().map(|(batch, ordinal)| (batch.as_str(), *ordinal)),

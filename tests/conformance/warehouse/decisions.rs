@@ -100,13 +100,13 @@ fn a_hold_lasts_until_its_release(bench: &dyn Bench) {
         warehouse.proof().record_operation(&operation).unwrap();
     };
     assert!(warehouse.decisions().holds().unwrap().is_empty());
-    operate(&mut *warehouse, hold_detail(JOB, true));
-    operate(&mut *warehouse, hold_detail("other", true));
+    operate(&mut *warehouse, hold_detail(JOB, true).to_string());
+    operate(&mut *warehouse, hold_detail("other", true).to_string());
     operate(&mut *warehouse, "{\"accept\":\"hold\"}".to_owned());
-    operate(&mut *warehouse, hold_detail("other", false));
+    operate(&mut *warehouse, hold_detail("other", false).to_string());
     let holds = warehouse.decisions().holds().unwrap();
     assert_eq!(holds.keys().collect::<Vec<_>>(), [JOB]);
     assert_eq!((holds[JOB].operator.as_str(), holds[JOB].reason.as_str()), ("ann@desk", "year end"));
-    operate(&mut *warehouse, hold_detail(JOB, false));
+    operate(&mut *warehouse, hold_detail(JOB, false).to_string());
     assert!(warehouse.decisions().holds().unwrap().is_empty());
 }
