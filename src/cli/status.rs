@@ -278,7 +278,7 @@ fn note_outcomes(status: &JobStatus, notes: &mut Vec<Problem>) {
         .collect();
     if !words.is_empty() {
         let what = format!("{}: turned away so far: {}", status.job, words.join(", "));
-        notes.push(Problem { what, command: "sluicegate jobs show KEY".to_owned() });
+        notes.push(Problem { what, command: "sluicegate jobs rejects".to_owned() });
     }
 }
 

@@ -92,6 +92,7 @@ fn what_was_rejected_is_loaded_once_from_the_archive_alone() {
     assert_eq!(documents_of(&again), 0, "{again}");
     project.drain(0);
     loaded_once(&project, &documents);
+    project.run(&["reconcile"]).exits(0).prints("BALANCED");
 
     let operations = "SELECT count(*) FROM sluicegate_operation WHERE detail LIKE '{\"replay\"%'";
     assert_eq!(
