@@ -115,3 +115,30 @@ fn an_heir_that_finds_only_an_early_crawl_starts_another() {
     assert_eq!(world.history().len(), 2);
     world.check_covered();
 }
+
+/// The request of the dead reaches Glue after the heir has looked: the heir is told that a crawl runs, and that one fails.
+#[test]
+fn a_start_of_the_dead_that_comes_late_and_fails_belongs_to_the_heir() {
+    let world = World::new();
+    Machine::start(&world, "two").work().unwrap();
+    let mut machine = Machine::dying(&world, "one", effects::CRAWL_START, false);
+    world.publish(&mut machine, "one");
+    world.end_window();
+    machine.doom();
+    while machine.work().is_ok() {
+        world.clock.advance(TimeDelta::seconds(5));
+    }
+    drop(machine);
+    // It is over before anybody looks again.
+    world.glue.crawls_take(TimeDelta::seconds(2), TimeDelta::seconds(1));
+    world.glue.next_crawls_end(&[End::Fails]);
+    world.glue.fault(Fault::next("StartCrawler", What::DoneAndRefused(400, "CrawlerRunningException"), 1));
+    world.settle(&mut Machine::start(&world, "two"));
+    assert_eq!(world.crawls(), ["succeeded"]);
+    let named = world
+        .ask("SELECT glue_crawl_id FROM sluicegate_crawl_attempt WHERE glue_crawl_id IS NOT NULL ORDER BY 1");
+    let mut history: Vec<String> = world.history().into_iter().map(|crawl| crawl.id).collect();
+    history.sort();
+    assert_eq!(named.concat(), history, "each crawl of Glue's history is an attempt's");
+    assert_eq!(history.len(), 2);
+}

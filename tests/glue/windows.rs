@@ -68,11 +68,12 @@ impl Shop {
         let named =
             self.ask("SELECT glue_crawl_id FROM sluicegate_crawl_attempt WHERE glue_crawl_id IS NOT NULL");
         let mut named: Vec<String> = named.into_iter().flatten().collect();
+        let all = self.ask("SELECT crawl_id, attempt, state, glue_crawl_id, started_at FROM sluicegate_crawl_attempt");
         for crawl in self.glue.history(CRAWLER) {
             let started = format!("started {}", stamp(&crawl));
             let before = named.len();
             named.retain(|name| *name != crawl.id && *name != started);
-            assert_eq!(before - named.len(), 1, "attempts that name {crawl:#?}");
+            assert_eq!(before - named.len(), 1, "attempts that name {crawl:#?}, of {all:#?}");
         }
         assert!(named.is_empty(), "not in Glue's history: {named:?}");
     }

@@ -227,7 +227,9 @@ impl OwnedCrawl {
     fn begin_attempt(&mut self, means: &mut Means<'_>) -> Outcome<u32> {
         let owner = means.context.incarnation.clone();
         let number = means.warehouse()?.crawl_attempt(&self.claim.crawl_id, &owner)?;
-        self.attempt = Some(Attempt::ours(number));
+        // What a process asked for that died over it may begin only now: its crawl would be this attempt's.
+        let asked = self.attempt.as_ref().is_some_and(|before| before.asked && before.follows.is_none());
+        self.attempt = Some(Attempt { asked, ..Attempt::ours(number) });
         Ok(number)
     }
 
