@@ -68,7 +68,8 @@ impl Shop {
         let named =
             self.ask("SELECT glue_crawl_id FROM sluicegate_crawl_attempt WHERE glue_crawl_id IS NOT NULL");
         let mut named: Vec<String> = named.into_iter().flatten().collect();
-        let all = self.ask("SELECT crawl_id, attempt, state, glue_crawl_id, started_at FROM sluicegate_crawl_attempt");
+        let all = self
+            .ask("SELECT crawl_id, attempt, state, glue_crawl_id, started_at FROM sluicegate_crawl_attempt");
         for crawl in self.glue.history(CRAWLER) {
             let started = format!("started {}", stamp(&crawl));
             let before = named.len();
