@@ -3,7 +3,7 @@
 
 /// Puts an archive object: the commit point of fetching (I4).
 pub const ARCHIVE_PUT: &str = "archive.put";
-/// Reads an object from the landing.
+/// Reads an original: from the landing, or for a replay from the archive.
 pub const LANDING_GET: &str = "landing.get";
 /// Commits a load (I5).
 pub const WAREHOUSE_COMMIT: &str = "warehouse.commit";

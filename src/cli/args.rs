@@ -6,6 +6,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::exit::Stop;
+use super::replay_args::{AbandonOptions, HoldOptions, RejectsOptions, ReplayOptions, TryOptions};
+
 /// Documents out of a landing bucket, exactly once, into a warehouse, CSV objects and a query engine.
 #[derive(Debug, Parser)]
 #[command(name = "sluicegate", version, propagate_version = true, disable_help_subcommand = true)]
@@ -19,7 +22,11 @@ pub(super) struct Flags {
     pub(super) config: Option<PathBuf>,
 
     /// How data is printed
-    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    #[arg(long = "output", global = true, value_enum, default_value_t = Word::Table, value_name = "FORMAT")]
+    word: Word,
+
+    /// The same, for the commands that know no other formats
+    #[arg(skip)]
     pub(super) output: Format,
 
     /// More about what happens, on stderr; twice for details
@@ -30,13 +37,43 @@ pub(super) struct Flags {
     pub(super) command: Command,
 }
 
-/// How data is printed on stdout.
+/// The formats that the command line knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+enum Word {
     /// For people
     Table,
     /// One JSON object
     Json,
+    /// One line a document, to be sent on; `jobs rejects` alone
+    Csv,
+}
+
+/// How data is printed on stdout.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// One JSON object
+    Json,
+}
+
+impl Flags {
+    /// The words of the command line, with the format that the command understands.
+    pub(super) fn settled(mut self) -> Result<Self, Stop> {
+        self.output = match self.word {
+            Word::Json => Format::Json,
+            Word::Table => Format::Table,
+            Word::Csv if matches!(self.command, Command::Jobs(JobsCommand::Rejects(_))) => Format::Table,
+            Word::Csv => return Err(Stop::usage("--output csv is for `jobs rejects`; say table or json")),
+        };
+        Ok(self)
+    }
+
+    /// Whether lines of CSV are asked for.
+    pub(super) fn wants_csv(&self) -> bool {
+        self.word == Word::Csv
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -75,13 +112,7 @@ pub(super) enum Command {
     /// Try configuration, reachability and schema; each finding with what to do about it
     Check,
     /// What a document would become, or why not; loads nothing
-    Try {
-        /// The document
-        file: PathBuf,
-        /// The job that would read it; may be left out where there is only one
-        #[arg(long)]
-        job: Option<String>,
-    },
+    Try(TryOptions),
     /// Print the completions for a shell
     Completions {
         /// Which shell
@@ -138,12 +169,16 @@ pub(super) enum JobsCommand {
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
-    /// Let parked batches go on from the state they failed in
-    Replay {
-        /// Batch ids, or their beginnings
-        #[arg(required = true)]
-        ids: Vec<String>,
-    },
+    /// Let parked batches go on from the state they failed in, or load again what was rejected
+    Replay(ReplayOptions),
+    /// What was turned away and why, grouped; with --output csv one line a document
+    Rejects(RejectsOptions),
+    /// Give up a parked batch: its documents end as abandoned
+    Abandon(AbandonOptions),
+    /// Stop loading the documents of a job, on every machine; they are still secured in the archive
+    Hold(HoldOptions),
+    /// Load them again
+    Release(HoldOptions),
     /// A batch by the beginning of its id, or a document by its key: its whole story
     Show {
         /// Batch id (or its beginning), or document key
@@ -151,7 +186,7 @@ pub(super) enum JobsCommand {
     },
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no time: write a number and ms, s, m or h, such as 5m");
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..digits].parse().map_err(|_| wrong())?;

@@ -103,7 +103,7 @@ pub(super) fn drain_config(
         clock: clock.clone(),
         seam: Seam::default(),
         incarnation: session.incarnation().to_owned(),
-        seal_at_once: !options.watch,
+        seal_at_once: !options.watch && intake != Intake::Nothing,
     };
     let context = Arc::new(assemble::context(config, surroundings)?);
     let result = work(config, &context, session.store(), options, intake, asked);
@@ -205,7 +205,7 @@ fn parts(
     waiting: &mut Vec<String>,
 ) -> Result<Parts, Stop> {
     let Inboxes { inboxes, missing } = assemble::inboxes(config, context, intake)?;
-    let watch = intake != Intake::Once;
+    let watch = matches!(intake, Intake::Watch | Intake::Serve);
     let mut stages: Vec<Box<dyn Stage>> = Vec::new();
     let mut pulses = Vec::new();
     if missing.is_empty() || watch {

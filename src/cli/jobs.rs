@@ -8,10 +8,14 @@ use sluicegate_state::BatchState;
 
 use crate::config::Config;
 use crate::ports::clock::{Clock, SystemClock};
+use crate::ports::decisions::Hold;
 
 use super::args::{Flags, Format, JobsCommand};
+use super::assemble::existing_warehouse;
 use super::exit::{Exit, Stop};
+use super::operate;
 use super::output::{Sheet, print, print_json, time};
+use super::rejects;
 use super::replay;
 use super::session::load_config;
 use super::show;
@@ -23,7 +27,11 @@ pub(super) fn jobs(flags: &Flags, command: &JobsCommand) -> Result<Exit, Stop> {
     match command {
         JobsCommand::List { job: None, .. } => list_jobs(flags, &config),
         JobsCommand::List { job: Some(job), limit } => list_batches(flags, &config, job, *limit),
-        JobsCommand::Replay { ids } => replay::replay(flags, &config, ids),
+        JobsCommand::Replay(options) => replay::replay(flags, &config, options),
+        JobsCommand::Abandon(options) => operate::abandon(flags, &config, options),
+        JobsCommand::Hold(options) => operate::hold(flags, &config, options, true),
+        JobsCommand::Release(options) => operate::hold(flags, &config, options, false),
+        JobsCommand::Rejects(options) => rejects::rejects(flags, &config, options),
         JobsCommand::Show { id } => show::show(flags, &config, id),
     }
 }
@@ -35,11 +43,14 @@ struct JobLine {
     deferred: u64,
     batches: BTreeMap<String, u64>,
     next_window: Option<String>,
+    /// A person holds it: nothing is loaded.
+    held: Option<Hold>,
 }
 
 fn list_jobs(flags: &Flags, config: &Config) -> Result<Exit, Stop> {
     let store = existing_store(config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut held = holds(config);
     let mut lines = Vec::new();
     for job in &config.jobs {
         let (backlog, counts) = match &store {
@@ -53,6 +64,7 @@ fn list_jobs(flags: &Flags, config: &Config) -> Result<Exit, Stop> {
             deferred: backlog.deferred,
             batches: STATES.iter().map(|state| (state.to_string(), count(state))).collect(),
             next_window: job.window.next_tick(clock.now()).map(time),
+            held: held.remove(&job.name),
         });
     }
     match flags.output {
@@ -60,6 +72,12 @@ fn list_jobs(flags: &Flags, config: &Config) -> Result<Exit, Stop> {
         Format::Table => print(&jobs_table(&lines))?,
     }
     Ok(Exit::Fine)
+}
+
+/// The jobs that a person holds; none where the ledger cannot say so now.
+fn holds(config: &Config) -> BTreeMap<String, Hold> {
+    let warehouse = existing_warehouse(config, Arc::new(SystemClock)).ok().flatten();
+    warehouse.and_then(|mut warehouse| warehouse.decisions().holds().ok()).unwrap_or_default()
 }
 
 fn jobs_table(lines: &[JobLine]) -> String {
@@ -71,7 +89,8 @@ fn jobs_table(lines: &[JobLine]) -> String {
     for line in lines {
         let mut row = vec![line.job.clone(), line.pending.to_string()];
         row.extend(STATES.iter().map(|state| line.batches[&state.to_string()].to_string()));
-        row.push(line.next_window.clone().unwrap_or_else(|| "never".to_owned()));
+        let window = line.next_window.clone().unwrap_or_else(|| "never".to_owned());
+        row.push(if line.held.is_some() { format!("{window}, held: nothing is loaded") } else { window });
         sheet.row(row);
     }
     sheet.text()

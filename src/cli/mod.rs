@@ -14,17 +14,21 @@ mod jobs;
 mod listen;
 mod manager;
 mod named;
+mod operate;
 mod output;
 mod progress;
 mod query;
 mod reconcile;
+mod rejects;
 mod replay;
+mod replay_args;
 mod session;
 mod show;
 mod signals;
 mod status;
 mod stored;
 mod summary;
+mod try_archive;
 mod try_file;
 
 use std::process::ExitCode;
@@ -46,7 +50,7 @@ pub fn main() -> ExitCode {
         }
     };
     start_logging(&flags);
-    match run(&flags) {
+    match flags.settled().and_then(|flags| run(&flags)) {
         Ok(exit) => exit.into(),
         Err(stop) => {
             eprintln!("sluicegate: {}", stop.message);
@@ -67,7 +71,7 @@ fn run(flags: &Flags) -> Result<Exit, Stop> {
         Command::Query { sql, named } => query::query(flags, sql.as_deref(), named.as_ref()),
         Command::Catalog { apply } => catalog::catalog(flags, *apply),
         Command::Check => check::check(flags),
-        Command::Try { file, job } => try_file::try_file(flags, file, job.as_deref()),
+        Command::Try(options) => try_file::try_command(flags, options),
         Command::Completions { shell } => completions::completions(*shell),
     }
 }

@@ -30,6 +30,10 @@ struct Event {
 struct BatchStory {
     #[serde(flatten)]
     batch: BatchLine,
+    /// The batches whose documents this one replays.
+    parents: Vec<String>,
+    /// The batches that replay documents of this one.
+    replayed_by: Vec<String>,
     history: Vec<Event>,
     verdicts: Vec<VerdictRow>,
 }
@@ -102,11 +106,19 @@ fn show_batch(
     warehouse: Option<&mut (dyn Warehouse + 'static)>,
     batch: &Batch,
 ) -> Result<Exit, Stop> {
-    let verdicts = match warehouse {
-        Some(warehouse) => warehouse.verdicts(&batch.batch_id)?,
-        None => Vec::new(),
+    let (verdicts, replayed_by) = match warehouse {
+        Some(warehouse) => {
+            (warehouse.verdicts(&batch.batch_id)?, warehouse.decisions().replays_of(&batch.batch_id)?)
+        }
+        None => Default::default(),
     };
-    let story = BatchStory { batch: BatchLine::from(batch), history: batch_history(store, batch)?, verdicts };
+    let story = BatchStory {
+        batch: BatchLine::from(batch),
+        parents: batch.parents.clone(),
+        replayed_by,
+        history: batch_history(store, batch)?,
+        verdicts,
+    };
     match flags.output {
         Format::Json => print_json(&story)?,
         Format::Table => print(&batch_text(batch, &story))?,
@@ -156,6 +168,11 @@ fn batch_text(batch: &Batch, story: &BatchStory) -> String {
         "batch      {}\njob        {}\nstate      {}\ndocuments  {}, {} bytes\n",
         batch.batch_id, batch.job, batch.state, batch.documents, batch.bytes
     );
+    for (label, batches) in [("replays", &story.parents), ("children", &story.replayed_by)] {
+        if !batches.is_empty() {
+            text.push_str(&format!("{label:<10} {}\n", batches.join(", ")));
+        }
+    }
     if let Some(next) = batch.next_try_at {
         text.push_str(&format!("next try   {}\n", time(next)));
     }

@@ -99,6 +99,7 @@ fn gather(config: &Config, clock: Arc<dyn Clock>) -> Result<Status, Stop> {
         let status = job_status(job, store.as_ref(), warehouse.as_deref_mut(), now, &mut problems)?;
         note_outcomes(&status, &mut notes);
         note_missed(&status, &mut notes);
+        note_hold(&status.job, warehouse.as_deref_mut(), &mut notes);
         jobs.push(status);
     }
     let (counters, refused, unreadable) = match &store {
@@ -129,6 +130,17 @@ fn last_reconciliation(
     let what = format!("the last reconciliation does not balance: {}", unbalanced.join(", "));
     problems.push(Problem { what, command: "sluicegate reconcile".to_owned() });
     Ok(Some(format!("{at}, not balanced: {}", unbalanced.join(", "))))
+}
+
+/// A job that a person holds is no trouble, and is easily forgotten.
+fn note_hold(job: &str, warehouse: Option<&mut (dyn Warehouse + 'static)>, notes: &mut Vec<Problem>) {
+    let holds = warehouse.and_then(|warehouse| warehouse.decisions().holds().ok()).unwrap_or_default();
+    if let Some(hold) = holds.get(job) {
+        let reason = if hold.reason.is_empty() { String::new() } else { format!(": {}", hold.reason) };
+        let what =
+            format!("{job} is held by {} since {}, and nothing is loaded{reason}", hold.operator, hold.at);
+        notes.push(Problem { what, command: format!("sluicegate jobs release {job}") });
+    }
 }
 
 fn counters(store: &Store) -> Result<BTreeMap<String, u64>, Stop> {
@@ -266,7 +278,7 @@ fn note_outcomes(status: &JobStatus, notes: &mut Vec<Problem>) {
         .collect();
     if !words.is_empty() {
         let what = format!("{}: turned away so far: {}", status.job, words.join(", "));
-        notes.push(Problem { what, command: "sluicegate jobs show KEY".to_owned() });
+        notes.push(Problem { what, command: "sluicegate jobs rejects".to_owned() });
     }
 }
 

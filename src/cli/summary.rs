@@ -48,6 +48,11 @@ impl Summary {
         }
     }
 
+    /// What a later run has to finish.
+    pub(super) fn waiting(&self) -> &[String] {
+        &self.waiting
+    }
+
     /// 1 where something waits for a retry, else 3 where a person should look.
     pub(super) fn exit(&self) -> Exit {
         if !self.waiting.is_empty() {

@@ -15,6 +15,7 @@ use crate::transform::{Reject, Stopped, Summary};
 use super::args::{Flags, Format};
 use super::exit::{Exit, Stop};
 use super::output::{Sheet, counted, print, print_json};
+use super::replay_args::TryOptions;
 use super::session::load_config;
 
 /// Rows of each table that are shown.
@@ -40,10 +41,18 @@ enum Trial {
     },
 }
 
-/// `sluicegate try FILE --job J`.
-pub(super) fn try_file(flags: &Flags, file: &Path, job: Option<&str>) -> Result<Exit, Stop> {
+/// `sluicegate try`.
+pub(super) fn try_command(flags: &Flags, options: &TryOptions) -> Result<Exit, Stop> {
     let config = load_config(flags)?;
-    let job = choose(&config, job)?;
+    let job = choose(&config, options.job.as_deref())?;
+    match &options.file {
+        Some(file) => try_file(flags, file, job),
+        None => super::try_archive::try_archive(flags, &config, job, options.since),
+    }
+}
+
+/// `sluicegate try FILE --job J`.
+fn try_file(flags: &Flags, file: &Path, job: &Job) -> Result<Exit, Stop> {
     let opened = std::fs::File::open(file)
         .map_err(|error| Stop::failed(format!("cannot open {}: {error}", file.display())))?;
     let mut first_rows: Vec<Vec<Vec<String>>> = vec![Vec::new(); job.definition.schema().tables.len()];

@@ -2,7 +2,7 @@
 //! shows anything but a finished object, even after a kill, and an existing object is never replaced.
 
 use std::fs::{self, DirEntry, File, FileType, Metadata};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -151,6 +151,20 @@ impl ObjectStore for FolderStore {
         }
         let info = describe(key, stamp);
         Ok(Some(Fetched { info, body: Box::new(StampedReader::new(file, stamp)) }))
+    }
+
+    fn get_range(&self, key: &str, offset: u64, length: u64) -> Outcome<Option<Box<dyn Read + Send>>> {
+        if self.get(key)?.is_none() {
+            return Ok(None);
+        }
+        let path = self.own_path(key)?;
+        let open = || {
+            let mut file = File::open(&path)?;
+            file.seek(SeekFrom::Start(offset))?;
+            Ok(file)
+        };
+        let file = open().map_err(|error| io_failure("cannot read", &path, &error))?;
+        Ok(Some(Box::new(file.take(length))))
     }
 
     fn head(&self, key: &str) -> Outcome<Option<ObjectInfo>> {

@@ -22,6 +22,7 @@ use super::backoff;
 use super::context::Context;
 use super::fetch::{self, FetchedBatch, Fetchers};
 use super::handover::{ArchiveCopy, ArchivedCopy};
+use super::replay::ParentArchives;
 use super::stage::{Stage, Tick};
 
 /// Sealed batches of a job that wait for a retry before its sealing pauses.
@@ -91,6 +92,12 @@ impl ArchiveStage {
         let landing = self.context.landing(&batch.job)?;
         let job = self.context.job(&batch.job)?;
         let manifest = self.manifest(batch, &job, landing.as_ref())?;
+        // The landing has emptied itself long ago: the originals of a replay are in the archives of its parents.
+        let landing: Arc<dyn ObjectStore> = if batch.parents.is_empty() {
+            landing
+        } else {
+            Arc::new(ParentArchives::find(self.context.archive.clone(), landing.bucket(), &manifest)?)
+        };
         let mut fetched = fetch::fetch(&self.context, &mut self.fetchers, landing.as_ref(), &manifest)?;
         self.journal_overwriters(&manifest, &fetched.outcomes, landing.as_ref())?;
         match self.put(&key, &mut fetched)? {
@@ -154,8 +161,8 @@ impl ArchiveStage {
             host: self.context.host.clone(),
             definition_hash: job.hash.clone(),
             definition_text: job.text.clone(),
-            parents: Vec::new(),
-            replay: 0,
+            parents: batch.parents.clone(),
+            replay: u32::try_from(batch.replay).unwrap_or(u32::MAX),
             members: members.collect(),
         })
     }

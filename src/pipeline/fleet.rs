@@ -348,7 +348,8 @@ fn prefixes(job: &str, everything: bool, now: Timestamp) -> Vec<String> {
     (0..SCAN_DAYS).map(|ago| format!("{job}/dt={}/", day(ago))).collect()
 }
 
-fn adopted_members(manifest: &Manifest, outcomes: &Outcomes) -> Vec<AdoptedMember> {
+/// The members of an archive as notifications, in their order.
+pub(super) fn adopted_members(manifest: &Manifest, outcomes: &Outcomes) -> Vec<AdoptedMember> {
     let member = |member: &crate::archive::ManifestMember| AdoptedMember {
         notification: Notification {
             job: manifest.job.clone(),

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::SecondsFormat;
+use chrono::{SecondsFormat, TimeDelta};
 use sluicegate_state::{Batch, BatchEvent, BatchState, Stage as Step, Store, Timestamp};
 
-use crate::archive::{Got, Manifest, ManifestMember, MemberOutcome, object_key};
-use crate::failure::{Failure, Outcome};
+use crate::archive::{Got, Manifest, ManifestMember, MemberOutcome, Outcomes, object_key};
+use crate::failure::{Failure, FailureKind, Outcome};
 use crate::job::{Job, OnConflict};
+use crate::ports::decisions::Hold;
 use crate::ports::warehouse::{
     BeginLoad, DocumentOutcome, DocumentSource, DocumentVisitor, LoadDocument, LoadRequest, LoadedTable,
     Verdict, Warehouse,
@@ -21,7 +22,7 @@ use super::documents::ArchivedDocuments;
 use super::encode::encode;
 use super::handover::{Gate, InWork, LoadedCopies, Taken};
 use super::ledger::{LedgerConnection, remember_load};
-use super::stage::{Stage, Tick};
+use super::stage::{Idle, Stage, Tick};
 
 /// Loads archived batches.
 pub struct LoadStage {
@@ -56,12 +57,16 @@ impl LoadStage {
     }
 
     /// The archived batch whose turn it is and that nobody here loads.
-    fn next<'w>(&self, work: &'w InWork) -> Outcome<Option<(Batch, Taken<'w>)>> {
+    fn next<'w>(
+        &self,
+        work: &'w InWork,
+        held: &BTreeMap<String, Hold>,
+    ) -> Outcome<Option<(Batch, Taken<'w>)>> {
         let now = self.context.clock.now();
-        let in_turn = self.store.due_batch_in_turn(BatchState::Archived, now, &self.last_job)?;
+        let in_turn = self.in_turn(held)?;
         // Where the other stage has that one, the oldest of the others is next.
         let due = in_turn.into_iter().chain(self.store.due_batches(BatchState::Archived, now, 64)?);
-        for batch in due {
+        for batch in due.filter(|batch| !held.contains_key(&batch.job)) {
             let Some(taken) = work.take(&batch.batch_id) else { continue };
             // It may have been loaded between the look and the taking.
             let still =
@@ -71,6 +76,38 @@ impl LoadStage {
             }
         }
         Ok(None)
+    }
+
+    /// The batch whose turn it is, past the jobs that are held.
+    fn in_turn(&self, held: &BTreeMap<String, Hold>) -> Outcome<Option<Batch>> {
+        let now = self.context.clock.now();
+        let mut last_job = self.last_job.clone();
+        for _ in 0..=held.len() {
+            let found = self.store.due_batch_in_turn(BatchState::Archived, now, &last_job)?;
+            match found {
+                Some(batch) if held.contains_key(&batch.job) => last_job = batch.job,
+                found => return Ok(found),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The jobs that a person holds, as the ledger says before each load; an idle moment where it cannot say so.
+    fn holds(&mut self) -> Outcome<Result<BTreeMap<String, Hold>, Idle>> {
+        if let Some(idle) = self.ledger.unreachable(&mut self.store)? {
+            return Ok(Err(idle));
+        }
+        match self.ledger.get(&mut self.store)?.decisions().holds() {
+            Ok(holds) => Ok(Ok(holds)),
+            Err(failure) if matches!(failure.kind, FailureKind::Died | FailureKind::WrongLedger) => {
+                Err(failure)
+            }
+            Err(failure) => {
+                self.ledger.close();
+                let wake_at = Some(self.context.clock.now() + TimeDelta::milliseconds(500));
+                Ok(Err(Idle { wake_at, waiting_for: Some(format!("the warehouse: {failure}")) }))
+            }
+        }
     }
 
     /// Whether the warehouse takes as many loads at a time as there are stages up to this one. Asked before a batch is
@@ -144,11 +181,16 @@ impl Stage for LoadStage {
             return Ok(Tick::idle());
         }
         let context = self.context.clone();
-        match self.next(&context.handover.loading)? {
+        let now = context.clock.now();
+        if self.store.due_batches(BatchState::Archived, now, 1)?.is_empty() {
+            return idle(&self.store, BatchState::Archived, now, false);
+        }
+        let held = match self.holds()? {
+            Ok(held) => held,
+            Err(idle) => return Ok(Tick::Idle(idle)),
+        };
+        match self.next(&context.handover.loading, &held)? {
             Some((batch, taken)) => {
-                if let Some(idle) = self.ledger.unreachable(&mut self.store)? {
-                    return Ok(Tick::Idle(idle));
-                }
                 self.load(&batch, &taken)?;
                 self.last_job = batch.job;
                 Ok(Tick::Worked)
@@ -223,17 +265,27 @@ pub fn load_request(
     batch: &Batch,
     archived: &ArchivedBatch,
 ) -> Outcome<LoadRequest> {
-    let manifest = &archived.manifest;
+    request_of(context, job, batch, &archived.manifest, &archived.outcomes)
+}
+
+/// The same, where there may be no archive.
+pub(super) fn request_of(
+    context: &Context,
+    job: &Job,
+    batch: &Batch,
+    manifest: &Manifest,
+    outcomes: &Outcomes,
+) -> Outcome<LoadRequest> {
     let mut documents = Vec::with_capacity(manifest.members.len());
     for (position, member) in manifest.members.iter().enumerate() {
-        let outcome = archived.outcomes.member(member.ordinal);
+        let outcome = outcomes.member(member.ordinal);
         let outcome = outcome.filter(|_| member.ordinal as usize == position).ok_or_else(|| {
             Failure::permanent(format!(
                 "the archive of {} says nothing about member {position}",
                 batch.batch_id
             ))
         })?;
-        documents.push(load_document(job, archived, member, outcome));
+        documents.push(load_document(job, manifest, outcomes, member, outcome));
     }
     Ok(LoadRequest {
         batch_id: batch.batch_id.clone(),
@@ -252,7 +304,8 @@ pub fn load_request(
 
 fn load_document(
     job: &Job,
-    archived: &ArchivedBatch,
+    manifest: &Manifest,
+    outcomes: &Outcomes,
     member: &ManifestMember,
     outcome: &MemberOutcome,
 ) -> LoadDocument {
@@ -266,8 +319,8 @@ fn load_document(
         day: job.day(outcome.landed_at),
         size: outcome.size,
         sha256: outcome.sha256.clone(),
-        source_order: source_order(&archived.manifest, member, outcome),
-        unread: unread(member, outcome, archived.outcomes.fetched_at),
+        source_order: source_order(manifest, member, outcome),
+        unread: unread(member, outcome, outcomes.fetched_at),
     }
 }
 

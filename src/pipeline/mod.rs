@@ -23,6 +23,7 @@ pub mod load;
 pub mod missed;
 mod probe;
 pub mod publish;
+pub mod replay;
 pub mod scheduler;
 pub mod stage;
 pub mod tally;

@@ -4,6 +4,7 @@ pub mod account;
 pub mod alarm;
 pub mod catalog;
 pub mod clock;
+pub mod decisions;
 pub mod definitions;
 pub mod inbox;
 pub mod object_store;

@@ -4,7 +4,7 @@ use std::io::{Read, Seek};
 
 use sluicegate_state::Timestamp;
 
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 
 /// The object exactly as a notification announced it; GET must answer with this one or not at all (I2).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +105,15 @@ pub trait ObjectStore: Send + Sync {
 
     /// Reads whatever is at `key`, or `None`.
     fn get(&self, key: &str) -> Outcome<Option<Fetched>>;
+
+    /// Reads `length` bytes of what is at `key`, from byte `offset` on, or `None`. A store that cannot do better reads
+    /// and drops what lies before them. What is not there is `None`, or an error of the first read.
+    fn get_range(&self, key: &str, offset: u64, length: u64) -> Outcome<Option<Box<dyn Read + Send>>> {
+        let Some(mut fetched) = self.get(key)? else { return Ok(None) };
+        std::io::copy(&mut (&mut fetched.body).take(offset), &mut std::io::sink())
+            .map_err(|error| Failure::transient(format!("reading {key} broke off: {error}")))?;
+        Ok(Some(Box::new(fetched.body.take(length))))
+    }
 
     /// What is at `key` now, or `None`.
     fn head(&self, key: &str) -> Outcome<Option<ObjectInfo>>;

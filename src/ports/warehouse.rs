@@ -13,6 +13,8 @@ use crate::schema::Schema;
 use crate::transform::rows::RecordView;
 use crate::transform::{Reject, Summary};
 
+use super::decisions::Decisions;
+
 /// What became of a document (§3 of the design).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -536,6 +538,9 @@ pub trait Warehouse: Send {
 
     /// The verdicts of a batch.
     fn verdicts(&mut self, batch_id: &str) -> Outcome<Vec<VerdictRow>>;
+
+    /// What was decided about documents, and by whom: see [`Decisions`].
+    fn decisions(&mut self) -> &mut dyn Decisions;
 
     /// Every verdict about this key.
     fn verdicts_by_key(&mut self, key: &str) -> Outcome<Vec<VerdictRow>>;

@@ -10,6 +10,7 @@ mod collect;
 mod copy;
 mod crawl;
 mod decide;
+mod decisions;
 mod error;
 mod fleet;
 mod inspect;

@@ -8,6 +8,7 @@ use sluicegate_state::seam::Seam;
 use crate::config::Secret;
 use crate::effects;
 use crate::failure::{Failure, Outcome};
+use crate::ports::decisions::Decisions;
 use crate::ports::proof::Proof;
 use crate::ports::warehouse::{
     BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, Difference, DocumentRow, KnownObject,
@@ -50,6 +51,11 @@ impl PostgresWarehouse {
         let mut session = connect(&address, incarnation).map_err(|f| f.while_doing(what()))?;
         migrate::migrate(&mut session.client, ledger_id, &seam).map_err(|f| f.while_doing(what()))?;
         Ok(Self { session, location, recent: recent.clone(), seam })
+    }
+
+    /// For what lies in files of its own.
+    pub(super) fn client(&mut self) -> &mut postgres::Client {
+        &mut self.session.client
     }
 }
 
@@ -206,6 +212,10 @@ impl Warehouse for PostgresWarehouse {
 
     fn verdicts(&mut self, batch_id: &str) -> Outcome<Vec<VerdictRow>> {
         story::verdicts(&mut self.session.client, "batch_id", batch_id).map_err(failure)
+    }
+
+    fn decisions(&mut self) -> &mut dyn Decisions {
+        self
     }
 
     fn verdicts_by_key(&mut self, key: &str) -> Outcome<Vec<VerdictRow>> {

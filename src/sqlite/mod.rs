@@ -4,6 +4,7 @@
 mod claim;
 mod content;
 mod crawl;
+mod decisions;
 mod fleet;
 mod insert;
 mod load;

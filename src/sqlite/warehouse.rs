@@ -14,6 +14,7 @@ use crate::curated::Totals;
 use crate::effects;
 use crate::failure::{Failure, FailureKind, Outcome};
 use crate::ports::clock::Clock;
+use crate::ports::decisions::Decisions;
 use crate::ports::proof::Proof;
 use crate::ports::warehouse::{
     BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, Difference, DocumentOutcome, DocumentRow,
@@ -54,6 +55,11 @@ impl SqliteWarehouse {
         configure(&connection).map_err(|e| failure(e).while_doing(what()))?;
         migrate(&mut connection, ledger_id, clock.now(), &seam).map_err(|e| e.while_doing(what()))?;
         Ok(Self { connection, path: path.to_owned(), clock, seam })
+    }
+
+    /// For what lies in files of its own.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
     }
 }
 
@@ -250,6 +256,10 @@ impl Warehouse for SqliteWarehouse {
 
     fn verdicts(&mut self, batch_id: &str) -> Outcome<Vec<VerdictRow>> {
         story::verdicts(&self.connection, "batch_id = ?1", batch_id).map_err(failure)
+    }
+
+    fn decisions(&mut self) -> &mut dyn Decisions {
+        self
     }
 
     fn verdicts_by_key(&mut self, key: &str) -> Outcome<Vec<VerdictRow>> {

@@ -21,8 +21,8 @@ pub use machine::{BatchEvent, BatchState, Stage, transition};
 pub use model::{
     AdoptedMember, Adoption, AdoptionReach, Arrival, Attempt, AttemptFailure, AttemptOutcome, Backlog, Batch,
     Command, Counter, CounterTotal, Deferral, JournalEntry, JournalReceipt, JournalTotals, Limits,
-    MISSED_EVENT, Member, Moved, Notification, NotificationState, RefusalTotal, SealRequest,
-    TransitionRecord, Unarchived, Unreadable, identity,
+    MISSED_EVENT, Member, Moved, Notification, NotificationState, RefusalTotal, ReplayMember, ReplaySeal,
+    SealRequest, TransitionRecord, Unarchived, Unreadable, identity,
 };
 pub use store::{Incarnation, Store};
 

@@ -22,8 +22,9 @@ pub(crate) struct Place {
 
 /// Runs every case, each over a place of its own.
 pub(crate) fn object_store_suite(make: &mut dyn FnMut() -> Place) {
-    let cases: [fn(&Place); 10] = [
+    let cases: [fn(&Place); 11] = [
         what_was_put_is_there_as_it_was,
+        a_part_is_read_alone,
         an_object_is_never_replaced,
         every_key_is_a_key,
         of_nothing_there_is_nothing,
@@ -89,6 +90,21 @@ fn get_announced(place: &Place, info: &ObjectInfo) -> Result<Vec<u8>, Refusal> {
     match place.store.get_announced(&announced).unwrap() {
         Got::Object(fetched) => Ok(read(fetched).1),
         Got::Refused(refusal) => Err(refusal),
+    }
+}
+
+fn a_part_is_read_alone(place: &Place) {
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251) as u8).collect();
+    put(place, "parts", &bytes);
+    for (offset, length) in [(0, 1), (0, 3_000_000), (1_234_567, 765_433), (2_999_999, 1), (17, 100)] {
+        let mut found = Vec::new();
+        let part = place.store.get_range("parts", offset as u64, length as u64).unwrap();
+        part.expect("it is there").read_to_end(&mut found).unwrap();
+        assert!(
+            found == bytes[offset..offset + length],
+            "{length} bytes from {offset}: {} came",
+            found.len()
+        );
     }
 }
 

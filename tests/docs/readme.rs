@@ -49,20 +49,6 @@ fn command_words(text: String) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-#[test]
-fn what_the_readme_calls_not_there_yet_is_no_command() {
-    let page = page("README.md");
-    let (_, rest) = page.split_once("Not there yet either are the commands ").expect("the README says it");
-    let named = quoted(rest.split('.').next().unwrap());
-    assert!(!named.is_empty(), "the README names them");
-    for command in named {
-        let words: Vec<&str> = command.split_whitespace().collect();
-        let output = sluicegate(root(), &words);
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.code() == Some(2) && told.contains("unrecognized subcommand"), "{told}");
-    }
-}
-
 fn first_word(text: impl AsRef<str>) -> String {
     text.as_ref().split_whitespace().next().unwrap_or_default().to_owned()
 }

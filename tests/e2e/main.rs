@@ -17,5 +17,6 @@ mod full;
 mod large;
 mod printing;
 mod processes;
+mod replaying;
 mod trouble;
 mod two_jobs;

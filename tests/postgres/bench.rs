@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use postgres::Client;
 use sluicegate::failure::Outcome;
 use sluicegate::ports::clock::Clock;
+use sluicegate::ports::decisions::Decisions;
 use sluicegate::ports::proof::Proof;
 use sluicegate::ports::warehouse::{
     BeginLoad, CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, Difference, DocumentRow, KnownObject,
@@ -213,6 +214,10 @@ impl Warehouse for Timed {
 
     fn verdicts(&mut self, batch_id: &str) -> Outcome<Vec<VerdictRow>> {
         self.at().verdicts(batch_id)
+    }
+
+    fn decisions(&mut self) -> &mut dyn Decisions {
+        self.at().decisions()
     }
 
     fn verdicts_by_key(&mut self, key: &str) -> Outcome<Vec<VerdictRow>> {

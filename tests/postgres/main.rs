@@ -14,6 +14,7 @@ mod openssl;
 #[allow(dead_code, reason = "the other suites use the rest")]
 #[path = "../conformance/published.rs"]
 mod published;
+mod replaying;
 mod server;
 mod support;
 #[path = "../conformance/warehouse/mod.rs"]

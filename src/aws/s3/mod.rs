@@ -10,6 +10,8 @@ mod read;
 mod refusal;
 mod single;
 
+use std::io::Read;
+
 use sluicegate_state::Timestamp;
 
 use super::client::AwsClients;
@@ -170,6 +172,10 @@ impl ObjectStore for S3Store {
                 _ => Err(failure(&self.doing("reading", &self.full(key)), &error)),
             },
         }
+    }
+
+    fn get_range(&self, key: &str, offset: u64, length: u64) -> Outcome<Option<Box<dyn Read + Send>>> {
+        Ok(Some(self.range(&self.full(key), offset, length)))
     }
 
     fn head(&self, key: &str) -> Outcome<Option<ObjectInfo>> {

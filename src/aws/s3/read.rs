@@ -44,6 +44,27 @@ impl S3Store {
         Ok(self.fetched(key, full_key, version_id, get))
     }
 
+    /// A part of an object. It is asked for at the first read; an object that is not there is an error of that read.
+    pub(super) fn range(&self, full_key: &str, offset: u64, length: u64) -> Box<dyn Read + Send> {
+        let place = Place {
+            clients: self.clients.clone(),
+            bucket: self.bucket.clone(),
+            full_key: full_key.to_owned(),
+            version_id: None,
+            etag: String::new(),
+            end: Some(offset + length),
+        };
+        Box::new(ObjectReader {
+            place,
+            size: offset + length,
+            position: offset,
+            stream: None,
+            chunk: Bytes::new(),
+            breaks: 0,
+            broke_at: offset,
+        })
+    }
+
     fn fetched(
         &self,
         key: &str,
@@ -67,6 +88,7 @@ impl S3Store {
             full_key,
             version_id: present_version(get.version_id()).or(version_id).map(str::to_owned),
             etag: unquoted(get.e_tag().unwrap_or_default()).to_owned(),
+            end: None,
         };
         let body = ObjectReader {
             place,
@@ -118,6 +140,8 @@ struct Place {
     full_key: String,
     version_id: Option<String>,
     etag: String,
+    /// The byte before which a ranged read ends.
+    end: Option<u64>,
 }
 
 /// The bytes of one object, from its first to its last, whatever becomes of the connections.
@@ -198,9 +222,11 @@ impl Place {
     fn rest(&self, position: u64) -> Result<Get, GetError> {
         let request = self.clients.s3().get_object().bucket(&self.bucket).key(&self.full_key);
         let mut request = exactly(request, self.version_id.as_deref(), &self.etag);
-        if position > 0 {
-            request = request.range(format!("bytes={position}-"));
-        }
+        request = match self.end {
+            Some(end) => request.range(format!("bytes={position}-{}", end.saturating_sub(1))),
+            None if position > 0 => request.range(format!("bytes={position}-")),
+            None => request,
+        };
         // The checksum of the whole object says nothing about its rest, and some storages send it all the same.
         let unchecked = aws_sdk_s3::config::Builder::new()
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);

@@ -253,6 +253,8 @@ pub(super) struct Inboxes {
 /// Which inboxes a command takes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Intake {
+    /// Nothing: what was taken in before is brought to its end.
+    Nothing,
     /// What the folders and the queue have now.
     Once,
     /// What they have, and what comes.
@@ -265,6 +267,9 @@ pub(super) enum Intake {
 pub(super) fn inboxes(config: &Config, context: &Context, intake: Intake) -> Result<Inboxes, Stop> {
     let mut inboxes: Vec<Box<dyn Inbox>> = Vec::new();
     let mut missing = Vec::new();
+    if intake == Intake::Nothing {
+        return Ok(Inboxes { inboxes, missing });
+    }
     for job in context.jobs.values() {
         let Some(root) = folder(&job.landing) else { continue };
         if !root.is_dir() {

@@ -2,6 +2,7 @@
 
 mod batch;
 mod journal;
+mod replay;
 mod status;
 
 pub use batch::{
@@ -13,4 +14,5 @@ pub use journal::{
     Arrival, Counter, JournalEntry, JournalReceipt, MISSED_EVENT, Notification, NotificationState,
     Unreadable, identity,
 };
+pub use replay::{ReplayMember, ReplaySeal};
 pub use status::{Backlog, Command, CounterTotal, JournalTotals, RefusalTotal, Unarchived};

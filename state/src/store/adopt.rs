@@ -77,7 +77,11 @@ fn insert_batch(tx: &Transaction<'_>, adoption: &Adoption<'_>, now: Timestamp) -
 }
 
 /// The notification in the journal, which gets it now if it never had it.
-fn notification_id(tx: &Transaction<'_>, n: &Notification, now: Timestamp) -> Result<i64, StateError> {
+pub(super) fn notification_id(
+    tx: &Transaction<'_>,
+    n: &Notification,
+    now: Timestamp,
+) -> Result<i64, StateError> {
     let find = || {
         let version = present_version(n.version_id.as_deref()).unwrap_or(&n.etag);
         let parameters = params![n.key, n.bucket, version, n.sequencer.as_deref().unwrap_or("")];

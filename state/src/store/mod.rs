@@ -8,6 +8,7 @@ mod journal;
 mod moves;
 mod open;
 mod pages;
+mod replay;
 mod rows;
 mod seal;
 mod status;

@@ -9,6 +9,7 @@ mod machine;
 mod opening;
 mod page;
 mod racing;
+mod replays;
 mod sealing;
 mod status;
 mod support;

@@ -3,6 +3,7 @@
 mod batches;
 mod content;
 mod crawls;
+mod decisions;
 mod loads;
 mod proofs;
 mod replacing;
@@ -40,6 +41,7 @@ pub(crate) fn warehouse_suite(make: &mut dyn FnMut() -> Box<dyn Bench>) {
         replays::CASES,
         tables::CASES,
         crawls::CASES,
+        decisions::CASES,
         proofs::CASES,
     ];
     for (name, case) in groups.into_iter().flatten() {
