@@ -99,7 +99,7 @@ pub(super) fn normalised(reason: &str) -> String {
             ("\"[^\"]*\"", "…"),
             (r"^.* is already there with other content", "a record is already there with other content"),
             (r"^the document holds .* twice", "the document holds a record twice"),
-            (r"\bis .*? there and .*? here", "is … there and … here"),
+            (r"(: [a-z0-9_.]+ is ).*? there and .*? here", "${1}… there and … here"),
             (r"[-+]?[0-9][0-9.,:/-]*[0-9]|[0-9]+", "…"),
         ];
         rules.into_iter().map(|(rule, put)| (Regex::new(rule).expect("a constant pattern"), put)).collect()
