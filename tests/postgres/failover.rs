@@ -123,6 +123,8 @@ fn backends_that_are_killed_at_any_moment() {
 struct OwnServer {
     folder: tempfile::TempDir,
     url: String,
+    /// One crash at a time: a server that is not up again yet cannot be restarted.
+    crashes: Mutex<()>,
 }
 
 impl OwnServer {
@@ -131,11 +133,12 @@ impl OwnServer {
         server()?;
         let folder = tempfile::tempdir().unwrap();
         let url = script(folder.path(), "start");
-        Some(Self { folder, url })
+        Some(Self { folder, url, crashes: Mutex::default() })
     }
 
     /// As in a power cut; it is back at the same address when this returns.
     fn crash(&self) {
+        let _one_at_a_time = self.crashes.lock().unwrap();
         script(self.folder.path(), "crash");
     }
 }
