@@ -62,7 +62,7 @@ impl Shop {
         all && self.ask(OPEN).is_empty()
     }
 
-    /// Each crawl of Glue's history that covered belongs to just one attempt of the ledger, and each attempt's crawl is there. A crawl
+    /// Each crawl of Glue's history belongs to just one attempt of the ledger, and each attempt's crawl is there. A crawl
     /// that ended before the list showed it is known by its beginning.
     fn check_history(&self) {
         let named =
@@ -74,12 +74,7 @@ impl Shop {
             let started = format!("started {}", stamp(&crawl));
             let before = named.len();
             named.retain(|name| *name != crawl.id && *name != started);
-            // One that failed, of a process that was killed before it saw anything of it, may be nobody's; it covers nothing.
-            let known = before - named.len();
-            assert!(
-                known == 1 || (known == 0 && crawl.end != End::Succeeds),
-                "{known} attempts that name {crawl:#?}, of {all:#?}"
-            );
+            assert_eq!(before - named.len(), 1, "attempts that name {crawl:#?}, of {all:#?}");
         }
         assert!(named.is_empty(), "not in Glue's history: {named:?}");
     }
