@@ -55,6 +55,10 @@ pub struct FleetStage {
     /// Unfinished batches that the last scan found and left to machines that live, as far as the ledger knows.
     left_to_peers: u64,
     waits_for_peers: bool,
+    /// Whether the present look may have brought work for the stages behind.
+    found: bool,
+    /// After a failure: until when it rests, whatever the other stages do.
+    setback: Option<Idle>,
     watch: bool,
 }
 
@@ -76,11 +80,14 @@ impl FleetStage {
             failures: 0,
             left_to_peers: 0,
             waits_for_peers: false,
+            found: false,
+            setback: None,
             watch,
         })
     }
 
     fn work(&mut self) -> Outcome<bool> {
+        self.found = false;
         let now = self.context.clock.now();
         if now >= self.next_heartbeat {
             let Self { context, store, ledger, .. } = self;
@@ -93,7 +100,7 @@ impl FleetStage {
         let first_start = self.ledger_is_empty()?;
         let rebuild = self.is_older_than_a_day(SCANNED_AT, now)?;
         let whole_archive = rebuild || self.is_older_than_a_day(WHOLE_SCAN_AT, now)?;
-        let found = self.scan(whole_archive, rebuild && !first_start, now)?;
+        self.scan(whole_archive, rebuild && !first_start, now)?;
         self.waits_for_peers = rebuild && self.left_to_peers > 0;
         if whole_archive && self.left_to_peers == 0 {
             self.store.set_meta(WHOLE_SCAN_AT, &now.to_rfc3339())?;
@@ -103,20 +110,21 @@ impl FleetStage {
             self.store.set_meta(SCANNED_AT, &now.to_rfc3339())?;
         }
         self.next_scan = now + if self.waits_for_peers { PEER_INTERVAL } else { SCAN_INTERVAL };
-        Ok(found)
+        Ok(self.found)
     }
 
     /// Ledger, archive and landing of each job, in this order.
-    fn scan(&mut self, whole_archive: bool, whole_landing: bool, now: Timestamp) -> Outcome<bool> {
+    fn scan(&mut self, whole_archive: bool, whole_landing: bool, now: Timestamp) -> Outcome<()> {
         self.left_to_peers = 0;
-        let mut found = false;
         let jobs: Vec<Arc<Job>> = self.context.jobs.values().cloned().collect();
         for job in &jobs {
-            found |= self.adopt_loads(job)?;
-            found |= self.adopt_archives(job, whole_archive, now)?;
-            found |= self.list_landing(job, whole_landing, now)?;
+            self.adopt_loads(job)?;
+            self.adopt_archives(job, whole_archive, now)?;
+            let before = std::mem::replace(&mut self.found, true);
+            let listed = self.list_landing(job, whole_landing, now)?;
+            self.found = before || listed;
         }
-        Ok(found)
+        Ok(())
     }
 
     /// At the very first start nothing is lost: what lies in the landing is announced, or listed in its turn.
@@ -140,28 +148,27 @@ impl FleetStage {
     }
 
     /// Loads whose CSV objects are not known to be all there.
-    fn adopt_loads(&mut self, job: &Job) -> Outcome<bool> {
+    fn adopt_loads(&mut self, job: &Job) -> Outcome<()> {
         let Self { store, ledger, .. } = self;
         let warehouse = ledger.get(store)?;
         let loads = warehouse.unpublished_loads(&job.name)?;
         let live = warehouse.live_incarnations()?;
-        let mut found = false;
         for UnpublishedLoad { batch_id, archive_key, incarnation } in loads {
             if self.store.batch(&batch_id)?.is_some() {
                 continue;
             }
             if self.is_abandoned(&incarnation, &live)? {
                 let cause = format!("{incarnation} loaded it and did not publish it");
-                found |= self.adopt(&archive_key, AdoptionReach::Loaded, &cause)?;
+                self.adopt(&archive_key, AdoptionReach::Loaded, &cause)?;
             } else {
                 self.left_to_peers += 1;
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Archived batches that the ledger does not know.
-    fn adopt_archives(&mut self, job: &Job, everything: bool, now: Timestamp) -> Outcome<bool> {
+    fn adopt_archives(&mut self, job: &Job, everything: bool, now: Timestamp) -> Outcome<()> {
         let mut keys = Vec::new();
         for prefix in prefixes(&job.name, everything, now) {
             self.context.archive.list(&prefix, &mut |info| {
@@ -178,24 +185,23 @@ impl FleetStage {
             }
         }
         if strangers.is_empty() {
-            return Ok(false);
+            return Ok(());
         }
         let ids: Vec<String> = strangers.iter().map(|(batch_id, _)| batch_id.clone()).collect();
         let Self { store, ledger, .. } = self;
         let warehouse = ledger.get(store)?;
         let known = warehouse.known_batches(&ids)?;
         let live = warehouse.live_incarnations()?;
-        let mut found = false;
         for (_, key) in strangers.iter().filter(|(batch_id, _)| !known.contains(batch_id)) {
             let Some((manifest, _)) = self.read_index(key)? else { continue };
             if self.is_abandoned(&manifest.incarnation, &live)? {
                 let cause = format!("{} archived it and did not load it", manifest.incarnation);
-                found |= self.adopt(key, AdoptionReach::Archived, &cause)?;
+                self.adopt(key, AdoptionReach::Archived, &cause)?;
             } else {
                 self.left_to_peers += 1;
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     fn read_index(&self, key: &str) -> Outcome<Option<(Manifest, Outcomes)>> {
@@ -207,10 +213,10 @@ impl FleetStage {
         Ok(Some((reader.manifest().clone(), outcomes)))
     }
 
-    fn adopt(&mut self, archive_key: &str, reach: AdoptionReach, cause: &str) -> Outcome<bool> {
+    fn adopt(&mut self, archive_key: &str, reach: AdoptionReach, cause: &str) -> Outcome<()> {
         let Some((manifest, outcomes)) = self.read_index(archive_key)? else {
             tracing::error!("the archive object {archive_key} is gone: its batch cannot be finished");
-            return Ok(false);
+            return Ok(());
         };
         let members = adopted_members(&manifest, &outcomes);
         let adoption = Adoption {
@@ -225,11 +231,14 @@ impl FleetStage {
             reach,
             cause,
         };
+        // What fails may have had its effect all the same.
+        let before = std::mem::replace(&mut self.found, true);
         let adopted = self.store.adopt(&adoption, self.context.clock.now())?;
+        self.found = before || adopted;
         if adopted {
             tracing::info!(batch = %manifest.batch_id, "adopted: {cause}");
         }
-        Ok(adopted)
+        Ok(())
     }
 
     /// Once an hour in the whole fleet, and whenever a state is new or old, the landing is listed for what nobody told of.
@@ -306,6 +315,11 @@ impl Stage for FleetStage {
     }
 
     fn tick(&mut self) -> Outcome<Tick> {
+        let now = self.context.clock.now();
+        if let Some(idle) = self.setback.as_ref().filter(|idle| idle.is_before(now)) {
+            return Ok(Tick::Idle(idle.clone()));
+        }
+        self.setback = None;
         if let Some(idle) = self.ledger.unreachable(&mut self.store)? {
             // What nobody told of is looked for all the same; what the ledger knows of it is found out at the load.
             let listed = self.list_alone().unwrap_or_else(|failure| {
@@ -330,10 +344,10 @@ impl Stage for FleetStage {
                 let delay =
                     backoff::delay(TimeDelta::seconds(1), TimeDelta::minutes(1), self.failures, "fleet");
                 let wake_at = Some(self.context.clock.now() + delay);
-                Ok(Tick::Idle(Idle {
-                    wake_at,
-                    waiting_for: Some(format!("the ledger or the archive: {failure}")),
-                }))
+                let waiting_for = Some(format!("the ledger or the archive: {failure}"));
+                let idle = Idle { wake_at, waiting_for };
+                self.setback = Some(idle.clone());
+                Ok(if self.found { Tick::Worked } else { Tick::Idle(idle) })
             }
         }
     }

@@ -30,6 +30,10 @@ pub struct Listener {
     failures: u64,
     /// What the next tick comes to, where the last look is known to have brought everything.
     looked: Option<Idle>,
+    /// Whether the present look may have journaled something.
+    journaled: bool,
+    /// After a failure: until when it rests, whatever the other stages do.
+    setback: Option<Idle>,
     /// Steps finished, whatever came of them: proof that this loop is not stuck.
     pulse: Arc<AtomicU64>,
 }
@@ -38,7 +42,17 @@ impl Listener {
     /// A listener for `inbox`.
     pub fn new(context: Arc<Context>, inbox: Box<dyn Inbox>, watch: bool) -> Outcome<Self> {
         let store = context.open_store()?;
-        Ok(Self { context, store, inbox, watch, failures: 0, looked: None, pulse: Arc::default() })
+        Ok(Self {
+            context,
+            store,
+            inbox,
+            watch,
+            failures: 0,
+            looked: None,
+            journaled: false,
+            setback: None,
+            pulse: Arc::default(),
+        })
     }
 
     /// Counts the steps that this listener has finished.
@@ -60,6 +74,7 @@ impl Listener {
     fn journal_and_acknowledge(&mut self, deliveries: &[Delivery], receipts: &[String]) -> Outcome<()> {
         let arrivals = deliveries.iter().flat_map(|delivery| &delivery.arrivals);
         let now = self.context.clock.now();
+        self.journaled = true;
         let receipt = if self.inbox.is_listing() {
             // What a listing finds again is no redelivery.
             self.store.journal_listed(arrivals, now)?
@@ -75,6 +90,7 @@ impl Listener {
     }
 
     fn poll(&mut self) -> Outcome<Tick> {
+        self.journaled = false;
         if let Some(idle) = self.looked.take() {
             return Ok(Tick::Aside(idle));
         }
@@ -115,11 +131,16 @@ impl Stage for Listener {
     }
 
     fn tick(&mut self) -> Outcome<Tick> {
+        let now = self.context.clock.now();
+        if let Some(idle) = self.setback.as_ref().filter(|idle| idle.is_before(now)) {
+            return Ok(Tick::Idle(idle.clone()));
+        }
         let polled = self.poll();
         self.pulse.fetch_add(1, Ordering::SeqCst);
         match polled {
             Ok(tick) => {
                 self.failures = 0;
+                self.setback = None;
                 Ok(tick)
             }
             Err(failure) if failure.kind == FailureKind::Transient => {
@@ -128,7 +149,10 @@ impl Stage for Listener {
                 let delay =
                     backoff::delay(TimeDelta::seconds(1), TimeDelta::minutes(1), self.failures, "inbox");
                 let wake_at = Some(self.context.clock.now() + delay);
-                Ok(Tick::Idle(Idle { wake_at, waiting_for: Some(format!("the inbox: {failure}")) }))
+                let idle = Idle { wake_at, waiting_for: Some(format!("the inbox: {failure}")) };
+                self.setback = Some(idle.clone());
+                // What is in the journal is work for the stages behind, though its acknowledgement failed.
+                Ok(if self.journaled { Tick::Worked } else { Tick::Idle(idle) })
             }
             Err(failure) => Err(failure),
         }

@@ -25,6 +25,13 @@ pub struct Idle {
     pub waiting_for: Option<String>,
 }
 
+impl Idle {
+    /// Whether its time has not come yet.
+    pub fn is_before(&self, now: Timestamp) -> bool {
+        self.wake_at.is_some_and(|at| now < at)
+    }
+}
+
 impl Tick {
     /// Nothing to do, and nothing to wait for.
     pub fn idle() -> Self {

@@ -11,6 +11,7 @@ mod manual_clock;
 mod missed;
 mod oracle;
 mod process;
+mod quiet;
 mod run;
 mod workload;
 

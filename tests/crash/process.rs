@@ -24,6 +24,7 @@ use sluicegate::pipeline::stage::Stage;
 use sluicegate::pipeline::tally::Tally;
 use sluicegate::ports::catalog::Catalog;
 use sluicegate::ports::clock::Clock;
+use sluicegate::ports::inbox::Inbox;
 use sluicegate::ports::object_store::ObjectStore;
 use sluicegate::ports::warehouse::Warehouse;
 use sluicegate::sqlite::SqliteWarehouse;
@@ -80,7 +81,7 @@ impl World {
         }
     }
 
-    fn fresh_incarnation(&self) -> String {
+    pub(crate) fn fresh_incarnation(&self) -> String {
         format!("incarnation-{}", self.incarnations.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }
@@ -122,8 +123,10 @@ impl Process {
         let incarnation = store.begin_incarnation(&id, "host", std::process::id(), "0", now)?;
         let command = store.command_started(&id, &["drain".to_owned()], now)?;
         let context = Arc::new(context(world, "state", faults.seam(), id));
+        let inbox = FolderInbox::new(job(), world.path("landing"), world.clock.clone());
+        let inbox = Box::new(WatchedInbox::new(inbox, &state));
         Ok(Self {
-            stages: stages(world, &context)?,
+            stages: stages(world, &context, inbox)?,
             store,
             incarnation: Some(incarnation),
             command,
@@ -194,10 +197,13 @@ pub(crate) fn context(world: &World, state: &str, seam: Seam, incarnation: Strin
     }
 }
 
-fn stages(world: &World, context: &Arc<Context>) -> Outcome<Vec<Box<dyn Stage>>> {
+/// The stages of a drain that takes its notifications from `inbox`.
+pub(crate) fn stages(
+    world: &World,
+    context: &Arc<Context>,
+    inbox: Box<dyn Inbox>,
+) -> Outcome<Vec<Box<dyn Stage>>> {
     let job = job();
-    let inbox = FolderInbox::new(job.clone(), world.path("landing"), world.clock.clone());
-    let inbox = Box::new(WatchedInbox::new(inbox, &world.path("state")));
     let tables = job.definition.schema().tables.iter().map(|table| table.name.clone()).collect();
     let catalog: Box<dyn Catalog> =
         Box::new(EmbeddedCatalog::new(&world.path("curated"), tables, world.clock.clone()));

@@ -70,13 +70,15 @@ impl Shop {
         let mut named: Vec<String> = named.into_iter().flatten().collect();
         let all = self
             .ask("SELECT crawl_id, attempt, state, glue_crawl_id, started_at FROM sluicegate_crawl_attempt");
-        for crawl in self.glue.history(CRAWLER) {
-            let started = format!("started {}", stamp(&crawl));
+        let history = self.glue.history(CRAWLER);
+        let told: Vec<_> = history.iter().map(|crawl| (&crawl.id, stamp(crawl), crawl.end)).collect();
+        for crawl in &history {
+            let started = format!("started {}", stamp(crawl));
             let before = named.len();
             named.retain(|name| *name != crawl.id && *name != started);
-            assert_eq!(before - named.len(), 1, "attempts that name {crawl:#?}, of {all:#?}");
+            assert_eq!(before - named.len(), 1, "attempts that name {}, of {all:#?} and {told:#?}", crawl.id);
         }
-        assert!(named.is_empty(), "not in Glue's history: {named:?}");
+        assert!(named.is_empty(), "not in Glue's history: {named:?} of {all:#?}, {told:#?}");
     }
 }
 

@@ -169,8 +169,11 @@ fn is_denied<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool
     matches!(code(error), Some("AccessDeniedException" | "AccessDenied"))
 }
 
+/// JSON 1.1 has times as seconds with a fraction, and as a binary number most milliseconds lie a little beside
+/// themselves: half of them below. The nearest one is meant.
 fn time(time: Option<&SmithyTime>) -> Option<Timestamp> {
-    time.and_then(|time| time.to_millis().ok()).and_then(Timestamp::from_timestamp_millis)
+    let millis = |time: &SmithyTime| i64::try_from((time.as_nanos() + 500_000).div_euclid(1_000_000)).ok();
+    time.and_then(millis).and_then(Timestamp::from_timestamp_millis)
 }
 
 fn of_history(crawl: &CrawlerHistory) -> CrawlReport {
@@ -257,4 +260,19 @@ impl Catalog for GlueCatalog {
 fn date(values: &[String]) -> Option<String> {
     let [value] = values else { return None };
     NaiveDate::parse_from_str(value, "%Y-%m-%d").ok().filter(|_| value.len() == 10).map(|_| value.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_read_to_the_millisecond_that_was_meant() {
+        for millis in 1_795_427_012_000..1_795_427_013_000_i64 {
+            let told = SmithyTime::from_secs_f64(millis as f64 / 1_000.0);
+            assert_eq!(time(Some(&told)).unwrap().timestamp_millis(), millis);
+        }
+        let before = SmithyTime::from_secs_and_nanos(-2, 999_999_800);
+        assert_eq!(time(Some(&before)).unwrap().timestamp_millis(), -1_000);
+    }
 }
