@@ -72,6 +72,7 @@ impl Fault for LosesOne {
 /// A world with one good document.
 fn world() -> World {
     let world = World::new(false);
+    std::fs::create_dir_all(world.path("archive")).unwrap();
     let document = workload::first_window().into_iter().next().unwrap();
     land(&world.path("landing"), document.key, &document.bytes, document.landed_at);
     world
