@@ -12,7 +12,7 @@ use crate::ports::inbox::{Delivery, Inbox, Poll};
 
 use super::backoff;
 use super::context::Context;
-use super::stage::{Idle, Stage, Tick};
+use super::stage::{Idle, Setback, Stage, Tick};
 
 /// How soon to look again at files that may still be growing.
 const UNSETTLED_DELAY: TimeDelta = TimeDelta::milliseconds(210);
@@ -33,7 +33,7 @@ pub struct Listener {
     /// Whether the present look may have journaled something.
     journaled: bool,
     /// After a failure: until when it rests, whatever the other stages do.
-    setback: Option<Idle>,
+    setback: Option<Setback>,
     /// Steps finished, whatever came of them: proof that this loop is not stuck.
     pulse: Arc<AtomicU64>,
 }
@@ -132,8 +132,8 @@ impl Stage for Listener {
 
     fn tick(&mut self) -> Outcome<Tick> {
         let now = self.context.clock.now();
-        if let Some(idle) = self.setback.as_ref().filter(|idle| idle.is_before(now)) {
-            return Ok(Tick::Idle(idle.clone()));
+        if let Some(idle) = self.setback.as_ref().and_then(|setback| setback.rest(now)) {
+            return Ok(Tick::Idle(idle));
         }
         let polled = self.poll();
         self.pulse.fetch_add(1, Ordering::SeqCst);
@@ -148,9 +148,9 @@ impl Stage for Listener {
                 tracing::warn!("the inbox cannot be read: {failure}");
                 let delay =
                     backoff::delay(TimeDelta::seconds(1), TimeDelta::minutes(1), self.failures, "inbox");
-                let wake_at = Some(self.context.clock.now() + delay);
-                let idle = Idle { wake_at, waiting_for: Some(format!("the inbox: {failure}")) };
-                self.setback = Some(idle.clone());
+                let setback = Setback::new(self.context.clock.now(), delay, format!("the inbox: {failure}"));
+                let idle = setback.idle();
+                self.setback = Some(setback);
                 // What is in the journal is work for the stages behind, though its acknowledgement failed.
                 Ok(if self.journaled { Tick::Worked } else { Tick::Idle(idle) })
             }

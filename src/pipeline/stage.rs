@@ -1,5 +1,8 @@
 //! What a stage is: something that does one piece of work a tick, and says when there is none.
 
+use std::time::Instant;
+
+use chrono::TimeDelta;
 use sluicegate_state::Timestamp;
 
 use crate::failure::Outcome;
@@ -29,6 +32,32 @@ impl Idle {
     /// Whether its time has not come yet.
     pub fn is_before(&self, now: Timestamp) -> bool {
         self.wake_at.is_some_and(|at| now < at)
+    }
+}
+
+/// The rest of a stage after a failure, which lasts whatever the other stages do: nobody's work makes it try sooner.
+#[derive(Debug)]
+pub struct Setback {
+    idle: Idle,
+    until: Instant,
+}
+
+impl Setback {
+    /// Rests for `delay` from `now` on.
+    pub fn new(now: Timestamp, delay: TimeDelta, waiting_for: String) -> Self {
+        let idle = Idle { wake_at: Some(now + delay), waiting_for: Some(waiting_for) };
+        Self { idle, until: Instant::now() + delay.to_std().unwrap_or_default() }
+    }
+
+    /// The rest, as it began.
+    pub fn idle(&self) -> Idle {
+        self.idle.clone()
+    }
+
+    /// The rest, unless it is over: a clock that is set back does not make it longer.
+    pub fn rest(&self, now: Timestamp) -> Option<Idle> {
+        let holds = Instant::now() < self.until && self.idle.wake_at.is_some_and(|at| now < at);
+        holds.then(|| self.idle.clone())
     }
 }
 
