@@ -18,6 +18,8 @@ use super::stage::{Idle, Stage, Tick};
 const UNSETTLED_DELAY: TimeDelta = TimeDelta::milliseconds(210);
 /// How often a watching listener scans a folder.
 const SCAN_INTERVAL: TimeDelta = TimeDelta::seconds(1);
+/// The longest rest after a failure.
+const LONGEST_SETBACK: TimeDelta = TimeDelta::minutes(1);
 
 /// Journals one inbox.
 pub struct Listener {
@@ -132,7 +134,7 @@ impl Stage for Listener {
 
     fn tick(&mut self) -> Outcome<Tick> {
         let now = self.context.clock.now();
-        if let Some(idle) = self.setback.as_ref().filter(|idle| idle.is_before(now)) {
+        if let Some(idle) = self.setback.as_ref().filter(|idle| idle.lasts(now, LONGEST_SETBACK)) {
             return Ok(Tick::Idle(idle.clone()));
         }
         let polled = self.poll();
@@ -146,8 +148,7 @@ impl Stage for Listener {
             Err(failure) if failure.kind == FailureKind::Transient => {
                 self.failures += 1;
                 tracing::warn!("the inbox cannot be read: {failure}");
-                let delay =
-                    backoff::delay(TimeDelta::seconds(1), TimeDelta::minutes(1), self.failures, "inbox");
+                let delay = backoff::delay(TimeDelta::seconds(1), LONGEST_SETBACK, self.failures, "inbox");
                 let wake_at = Some(self.context.clock.now() + delay);
                 let idle = Idle { wake_at, waiting_for: Some(format!("the inbox: {failure}")) };
                 self.setback = Some(idle.clone());
