@@ -130,7 +130,7 @@ fn a_landing_that_cannot_be_listed_is_no_trouble_of_another_job() {
 fn who_rests_after_a_failure_lives() {
     let world = World::new(true);
     let (mut context, _lives) = begin(&world, "ours");
-    context.landings.insert("invoices".to_owned(), Unlisted::new(&world.path("landing"), u32::MAX));
+    context.archive = Unlisted::new(&world.path("archive"), u32::MAX);
     let context = Arc::new(context);
     let mut fleet = FleetStage::new(context.clone(), false).unwrap();
     let mut ledger = (context.open_warehouse)().unwrap();
