@@ -30,6 +30,7 @@ use super::output::time;
 use super::progress::Progress;
 use super::session::{Session, host, load_config};
 use super::signals::{Asked, stop_on_signal};
+use super::stored::left_of_removed_jobs;
 use super::summary::Summary;
 
 /// Loads that one process makes at a time, where the warehouse takes as many.
@@ -153,8 +154,11 @@ fn work(
     }
     drop(progress);
     let mut failed = 0;
-    for job in context.jobs.keys() {
-        failed += store.batch_counts(job)?.get(&BatchState::Failed).copied().unwrap_or(0);
+    for job in store.jobs()? {
+        failed += store.batch_counts(&job)?.get(&BatchState::Failed).copied().unwrap_or(0);
+    }
+    for left in left_of_removed_jobs(store, |job| context.jobs.contains_key(job))? {
+        tracing::warn!("{left}");
     }
     Ok(Summary::new(&context.tally.counts(), failed, waiting))
 }

@@ -19,7 +19,7 @@ use super::exit::{Exit, Stop};
 use super::output::{counted, emphasised, print, print_json, span, time};
 use super::reconcile;
 use super::session::load_config;
-use super::stored::{STATES, existing_store};
+use super::stored::{STATES, existing_store, left_of_removed_jobs};
 
 /// An unfinished document older than this is worth a person's look.
 const OLD_HOURS: i64 = 6;
@@ -101,6 +101,11 @@ fn gather(config: &Config, clock: Arc<dyn Clock>) -> Result<Status, Stop> {
         note_missed(&status, &mut notes);
         note_hold(&status.job, warehouse.as_deref_mut(), &mut notes);
         jobs.push(status);
+    }
+    if let Some(store) = &store {
+        for what in left_of_removed_jobs(store, |name| config.jobs.iter().any(|job| job.name == name))? {
+            problems.push(Problem { what, command: "sluicegate drain".to_owned() });
+        }
     }
     let (counters, refused, unreadable) = match &store {
         Some(store) => (counters(store)?, refused(store)?, store.unreadable(1000)?.len() as u64),

@@ -7,7 +7,7 @@ use sluicegate_state::{Batch, BatchState, Store};
 use crate::config::Config;
 
 use super::exit::Stop;
-use super::output::time;
+use super::output::{counted, time};
 
 /// The state store, unless nothing was ever journaled: reading makes no folders.
 pub(super) fn existing_store(config: &Config) -> Result<Option<Store>, Stop> {
@@ -15,6 +15,28 @@ pub(super) fn existing_store(config: &Config) -> Result<Option<Store>, Stop> {
         return Ok(None);
     }
     Ok(Some(Store::open(&config.settings.state, Seam::default())?))
+}
+
+/// What waits in the state for jobs whose files are gone, one sentence a job: the pipeline serves the jobs that there are,
+/// so nothing but the file brings these documents on their way again.
+pub(super) fn left_of_removed_jobs(
+    store: &Store,
+    is_there: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, Stop> {
+    let mut left = Vec::new();
+    for job in store.jobs()?.iter().filter(|job| !is_there(job)) {
+        let backlog = store.backlog(job)?;
+        let batches = backlog.unfinished_batches + backlog.failed_batches;
+        if backlog.pending + batches > 0 {
+            left.push(format!(
+                "there is no job {job:?} any more, and {} and {} of it are left: put its file back, then drain, and \
+                 replay what is parked",
+                counted(backlog.pending, "pending document", "pending documents"),
+                counted(batches, "unfinished batch", "unfinished batches"),
+            ));
+        }
+    }
+    Ok(left)
 }
 
 /// The states in the order of a batch's life.

@@ -1,5 +1,6 @@
 //! A message body, whatever its shape.
 
+use chrono::Datelike;
 use serde_json::Value;
 use sluicegate_state::{Arrival, Counter, Notification};
 
@@ -108,17 +109,55 @@ fn arrival(event: Event, source: &str, route: &Route<'_>) -> Result<Arrival, Str
     }
 }
 
+/// The longest key, in bytes of UTF-8, and the longest version id ("object keys", "version IDs" in the S3 user guide).
+const LONGEST_KEY: usize = 1_024;
+const LONGEST_VERSION_ID: usize = 1_024;
+/// Far more than any storage takes, and few enough that sums of them fit every integer.
+const LARGEST_OBJECT: u64 = 1 << 50;
+/// Far more than any sequencer or eTag has.
+const LONGEST_TAG: usize = 256;
+
 impl Landed {
+    /// One message that says what no storage ever says must not stop the batch that it would be a member of: such a key
+    /// fits no index, such an eTag no header, such a character no database.
+    fn refuse_what_no_storage_says(&self) -> Result<(), String> {
+        let refuse = |what: &str, text: &str| Err(format!("{what}: {}", shown(text)));
+        // SQLite and PostgreSQL could not keep it apart from another key, or not at all.
+        if self.key.contains('\0') {
+            return refuse("the key holds a NUL character", &self.key);
+        }
+        if self.key.len() > LONGEST_KEY {
+            return refuse("the key has more than 1,024 bytes", &self.key);
+        }
+        let etag = self.etag.as_deref().unwrap_or_default();
+        if etag.len() > LONGEST_TAG || !etag.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return refuse("the eTag is none", etag);
+        }
+        let sequencer = self.sequencer.as_deref().unwrap_or_default();
+        if sequencer.len() > LONGEST_TAG || !sequencer.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return refuse("the sequencer is none", sequencer);
+        }
+        let version_id = self.version_id.as_deref().unwrap_or_default();
+        if version_id.len() > LONGEST_VERSION_ID || version_id.chars().any(char::is_control) {
+            return refuse("the versionId is none", version_id);
+        }
+        if self.size.is_some_and(|size| size > LARGEST_OBJECT) {
+            return refuse("no object has that size", &format!("{:?}", self.size));
+        }
+        // PostgreSQL knows no year 0.
+        if !(1..=9999).contains(&self.event_time.year()) {
+            return refuse("no object landed in that year", &self.event_time.to_rfc3339());
+        }
+        Ok(())
+    }
+
     fn arrival(self, source: &str, route: &Route<'_>) -> Result<Arrival, String> {
         let job = route(&self.bucket, &self.key);
         if self.size == Some(0) && self.key.ends_with('/') {
             return Ok(Arrival::Counted(Counter::IgnoredKey, job));
         }
         let Some(job) = job else { return Ok(Arrival::Counted(Counter::Unrouted, None)) };
-        // SQLite and PostgreSQL could not keep it apart from another key, or not at all.
-        if self.key.contains('\0') {
-            return Err(format!("the key holds a NUL character: {}", shown(&self.key)));
-        }
+        self.refuse_what_no_storage_says()?;
         if self.version_id.is_none() && self.etag.is_none() {
             return Err(format!("neither eTag nor versionId says which object landed: {}", shown(&self.key)));
         }

@@ -305,3 +305,36 @@ proptest! {
         prop_assert!(!read_message(&body, "sqs", &route).is_empty());
     }
 }
+
+/// A message with one record whose object is `object`, landed at `time`.
+fn of_object(object: &Value, time: &str) -> Value {
+    let mut record = record("in/a.txt");
+    for (field, value) in object.as_object().unwrap() {
+        record["s3"]["object"][field] = value.clone();
+    }
+    record["eventTime"] = json!(time);
+    direct(&[record])
+}
+
+#[test]
+fn what_no_storage_says_is_kept_as_unreadable_and_stops_no_batch() {
+    let now = "2024-05-06T07:08:09.123Z";
+    for (object, time, why) in [
+        (json!({ "key": format!("in/{}.txt", "a".repeat(1_018)) }), now, "1,024 bytes"),
+        (json!({ "key": format!("in/{}.txt", "%C3%A9".repeat(509)) }), now, "1,024 bytes"),
+        (json!({ "key": "in/a%00.txt" }), now, "NUL"),
+        (json!({ "eTag": "a\u{0}b" }), now, "eTag"),
+        (json!({ "eTag": "a\nb" }), now, "eTag"),
+        (json!({ "eTag": "é" }), now, "eTag"),
+        (json!({ "sequencer": "1\u{0}" }), now, "sequencer"),
+        (json!({ "versionId": "1\u{0}" }), now, "versionId"),
+        (json!({ "size": u64::MAX }), now, "size"),
+        (json!({}), "0000-01-01T00:00:00Z", "year"),
+    ] {
+        let reason = reason(&of_object(&object, time));
+        assert!(reason.contains(why), "{object} {time}: {reason}");
+    }
+    let longest = format!("in/{}.txt", "a".repeat(1_017));
+    assert_eq!(longest.len(), 1_024);
+    assert_eq!(notification(&of_object(&json!({ "key": longest }), now)).key, longest);
+}

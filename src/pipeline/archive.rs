@@ -20,6 +20,7 @@ use super::archived::read_archive;
 use super::attempt::{fail, idle};
 use super::backoff;
 use super::context::Context;
+use super::documents::archive_failure;
 use super::fetch::{self, FetchedBatch, Fetchers};
 use super::handover::{ArchiveCopy, ArchivedCopy};
 use super::replay::ParentArchives;
@@ -118,8 +119,10 @@ impl ArchiveStage {
 
     /// Somebody's archive was there first: its members, bytes and outcomes are the batch's (I4).
     fn adopt(&self, batch: &Batch, mut copy: ArchiveCopy) -> Outcome<(Outcomes, String)> {
-        let outcomes = crate::archive::read_outcomes(&mut copy.file)
-            .map_err(|error| Failure::permanent(format!("the archive of {}: {error}", batch.batch_id)))?;
+        // A spool that cannot be read now says nothing about the archive.
+        let outcomes = crate::archive::read_outcomes(&mut copy.file).map_err(|error| {
+            archive_failure(error).while_doing(format!("the archive of {}", batch.batch_id))
+        })?;
         self.hand_over(batch, ArchivedCopy::packed(copy));
         Ok((outcomes, "the archive object was there already; adopted".to_owned()))
     }

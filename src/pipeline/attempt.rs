@@ -35,10 +35,11 @@ pub fn fail(
     Ok(())
 }
 
-/// A stage's rest: until a batch in `state` is due again.
-pub fn idle(store: &Store, state: BatchState, now: Timestamp, watch: bool) -> Outcome<Tick> {
-    let waiting = store.waiting_batches(state, 1)?.pop();
-    let deferred = if state == BatchState::Sealed { store.next_deferred()? } else { None };
+/// A stage's rest: until a batch in `state` is due again. It looked at `looked_at`: what was due then and was not taken,
+/// because its job is held or gone, or another stage has it, is nothing that time can help.
+pub fn idle(store: &Store, state: BatchState, looked_at: Timestamp, watch: bool) -> Outcome<Tick> {
+    let waiting = store.next_waiting(state, looked_at)?;
+    let deferred = if state == BatchState::Sealed { store.next_deferred(looked_at)? } else { None };
     let mut idle = Idle::default();
     if let Some(batch) = waiting {
         let error = batch.last_error.unwrap_or_default();
@@ -51,7 +52,7 @@ pub fn idle(store: &Store, state: BatchState, now: Timestamp, watch: bool) -> Ou
     }
     if watch && state == BatchState::Sealed {
         // Time alone can make a batch due: the oldest pending document reaches the age limit.
-        let soon = now + TimeDelta::seconds(1);
+        let soon = looked_at + TimeDelta::seconds(1);
         idle.wake_at = Some(idle.wake_at.map_or(soon, |other| other.min(soon)));
     }
     Ok(Tick::Idle(idle))

@@ -16,6 +16,8 @@ use super::stage::Idle;
 
 /// The longest wait without a look: bounds what a clock that was set back can do.
 const LONGEST_REST: Duration = Duration::from_secs(30);
+/// The shortest one: whoever asks to be woken in the past still rests, so that the scheduler sees it and no stage spins.
+const SHORTEST_REST: Duration = Duration::from_millis(5);
 
 #[derive(Default)]
 struct State {
@@ -121,7 +123,7 @@ impl Bell {
         self.changed.notify_all();
         let (mut state, _) = self
             .changed
-            .wait_timeout_while(state, wait.min(LONGEST_REST), rests)
+            .wait_timeout_while(state, wait.clamp(SHORTEST_REST, LONGEST_REST), rests)
             .unwrap_or_else(PoisonError::into_inner);
         state.resting[stage] = None;
     }
@@ -186,6 +188,52 @@ mod tests {
         bell.stop();
         first.join().unwrap();
         second.join().unwrap();
+    }
+
+    #[test]
+    fn who_asks_to_be_woken_in_the_past_is_seen_to_rest() {
+        let bell = std::sync::Arc::new(Bell::new(1));
+        let stage = {
+            let bell = bell.clone();
+            std::thread::spawn(move || {
+                while let Some(seen) = bell.generation() {
+                    let now = chrono::Utc::now();
+                    let wake_at = Some(now - chrono::TimeDelta::hours(1));
+                    bell.rest(0, seen, Idle { wake_at, waiting_for: Some("time".to_owned()) }, now);
+                }
+            })
+        };
+        let waiting = bell.wait_quiet(Duration::from_secs(30));
+        bell.stop();
+        stage.join().unwrap();
+        assert_eq!(waiting.map(|waiting| waiting.len()), Some(1));
+    }
+
+    #[test]
+    fn two_that_rest_aside_both_look_after_the_last_work() {
+        let bell = std::sync::Arc::new(Bell::new(3));
+        let now = chrono::Utc::now();
+        let (looked, looks) = std::sync::mpsc::channel();
+        let aside = |stage: usize| {
+            let (bell, looked) = (bell.clone(), looked.clone());
+            std::thread::spawn(move || {
+                let mut seen = Some(0);
+                while let Some(generation) = seen {
+                    bell.rest_aside(stage, generation, Idle::default(), now);
+                    seen = bell.generation();
+                    looked.send((stage, seen)).unwrap();
+                }
+            })
+        };
+        let mut threads = vec![aside(0), aside(1)];
+        bell.ring();
+        let worker = bell.clone();
+        threads.push(std::thread::spawn(move || worker.rest(2, 1, Idle::default(), now)));
+        assert_eq!(bell.wait_quiet(Duration::from_secs(30)), Some(Vec::new()));
+        let before: std::collections::BTreeSet<_> = looks.try_iter().collect();
+        bell.stop();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert!([0, 1].iter().all(|stage| before.contains(&(*stage, Some(1)))), "{before:?}");
     }
 
     #[test]

@@ -52,8 +52,10 @@ impl LedgerConnection {
                 Err(failure) => {
                     self.failures += 1;
                     tracing::warn!("the warehouse cannot be used now: {failure}");
+                    // An attempt can take longer than the wait after it.
+                    let failed_at = self.context.clock.now();
                     self.next_try =
-                        now + backoff::delay(FIRST_WAIT, LONGEST_WAIT, self.failures, "warehouse");
+                        failed_at + backoff::delay(FIRST_WAIT, LONGEST_WAIT, self.failures, "warehouse");
                     self.last_failure = failure.message;
                 }
             }
@@ -61,8 +63,7 @@ impl LedgerConnection {
         if self.open.is_some() {
             return Ok(None);
         }
-        let waiting_for = Some(format!("the warehouse: {}", self.last_failure));
-        Ok(Some(Idle { wake_at: Some(self.next_try), waiting_for }))
+        Ok(Some(self.idle()))
     }
 
     /// The connection; opened and checked where that is needed.
@@ -84,6 +85,20 @@ impl LedgerConnection {
     pub fn say_farewell(&mut self) -> Outcome<()> {
         let incarnation = &self.context.incarnation;
         self.open.as_mut().map_or(Ok(()), |warehouse| warehouse.farewell(incarnation))
+    }
+
+    /// Forgets the connection after a failure, and opens no new one before a moment has passed, however often it is
+    /// wanted meanwhile.
+    pub fn set_back(&mut self, failure: Failure) -> Idle {
+        self.open = None;
+        self.next_try = self.context.clock.now() + FIRST_WAIT;
+        self.last_failure = failure.message;
+        self.idle()
+    }
+
+    fn idle(&self) -> Idle {
+        let waiting_for = Some(format!("the warehouse: {}", self.last_failure));
+        Idle { wake_at: Some(self.next_try), waiting_for }
     }
 
     /// Forgets the connection after a failure, so that the next use opens a new one.

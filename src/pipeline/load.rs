@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{SecondsFormat, TimeDelta};
+use chrono::SecondsFormat;
 use sluicegate_state::{Batch, BatchEvent, BatchState, Stage as Step, Store, Timestamp};
 
 use crate::archive::{Got, Manifest, ManifestMember, MemberOutcome, Outcomes, object_key};
@@ -102,11 +102,7 @@ impl LoadStage {
             Err(failure) if matches!(failure.kind, FailureKind::Died | FailureKind::WrongLedger) => {
                 Err(failure)
             }
-            Err(failure) => {
-                self.ledger.close();
-                let wake_at = Some(self.context.clock.now() + TimeDelta::milliseconds(500));
-                Ok(Err(Idle { wake_at, waiting_for: Some(format!("the warehouse: {failure}")) }))
-            }
+            Err(failure) => Ok(Err(self.ledger.set_back(failure))),
         }
     }
 
@@ -195,7 +191,7 @@ impl Stage for LoadStage {
                 self.last_job = batch.job;
                 Ok(Tick::Worked)
             }
-            None => idle(&self.store, BatchState::Archived, self.context.clock.now(), false),
+            None => idle(&self.store, BatchState::Archived, now, false),
         }
     }
 }

@@ -29,10 +29,16 @@ pub struct Idle {
 }
 
 impl Idle {
-    /// Whether its time has not come yet.
-    pub fn is_before(&self, now: Timestamp) -> bool {
-        self.wake_at.is_some_and(|at| now < at)
+    /// Whether its time has not come yet; it never lies further ahead than `longest`.
+    pub fn lasts(&self, now: Timestamp, longest: TimeDelta) -> bool {
+        self.wake_at.is_some_and(|at| lies_ahead(at, now, longest))
     }
+}
+
+/// Whether the time `at`, which was set to `longest` ahead at the most, has not come yet. One that lies further ahead was
+/// set before the clock was set back, and has come.
+pub fn lies_ahead(at: Timestamp, now: Timestamp, longest: TimeDelta) -> bool {
+    now < at && at - now <= longest
 }
 
 /// The rest of a stage after a failure, which lasts whatever the other stages do: nobody's work makes it try sooner.

@@ -198,9 +198,10 @@ impl Collector<'_, '_> {
     }
 }
 
-/// Lines and records above four billion do not occur: a document is far smaller than that.
-fn small(number: u64) -> u32 {
-    u32::try_from(number).expect("no document has four billion lines")
+/// A small file that unpacks to blank lines has more lines than any number here; the place of a record behind them is told
+/// as well as it can be.
+fn line(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 impl DocumentVisitor for Collector<'_, '_> {
@@ -217,7 +218,10 @@ impl DocumentVisitor for Collector<'_, '_> {
             // It was claimed in vain while it was being shown.
             return Ok(());
         }
-        let owner = Owner { ordinal, record: small(index), line: small(record.line) };
+        let number = u32::try_from(index).map_err(|_| {
+            Failure::permanent("a document of more than four billion records cannot be loaded")
+        })?;
+        let owner = Owner { ordinal, record: number, line: line(record.line) };
         for (table, buffer) in self.gathered.buffers.iter_mut().enumerate() {
             for row in record.rows(table) {
                 buffer.rows.push_row(row.values());

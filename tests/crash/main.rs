@@ -5,6 +5,7 @@
 //! `SLUICEGATE_FULL=1` tries every pair of deaths, and not only a sample.
 
 mod fault;
+mod fleet;
 mod landing;
 #[path = "../conformance/manual_clock.rs"]
 mod manual_clock;
@@ -12,6 +13,7 @@ mod missed;
 mod oracle;
 mod process;
 mod quiet;
+mod rest;
 mod run;
 mod workload;
 

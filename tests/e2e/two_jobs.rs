@@ -122,3 +122,25 @@ fn a_switched_on_example_beside_a_running_drain_needs_a_restart_only() {
     drain.signal("TERM");
     drain.wait().0.exits(0);
 }
+
+#[test]
+fn a_batch_whose_job_is_gone_remains_parked_until_its_file_is_back() {
+    let project = project(1_000);
+    land_payments(&project, "march.csv", MARCH);
+    let warehouse = project.path("var/warehouse.db");
+    fs::create_dir_all(&warehouse).unwrap();
+    project.run(&["drain", "--patience", "100ms"]).exits(1);
+    fs::remove_dir(&warehouse).unwrap();
+    fs::remove_file(project.path("jobs/payments.toml")).unwrap();
+    for _ in 0..2 {
+        let ended = project.run(&["drain", "--output", "json"]).exits(3).json();
+        assert_eq!(ended["failed_batches"], 1);
+    }
+    project.run(&["status"]).exits(3).prints("there is no job \"payments\" any more");
+
+    fs::write(project.path("jobs/payments.toml"), EXAMPLE).unwrap();
+    project.run(&["jobs", "replay", "--job", "payments", "--state", "failed", "--yes"]).exits(0);
+    project.drain(0);
+    project.run(&["status"]).exits(0);
+    assert_eq!(project.ask("SELECT count(*) FROM payments"), Some(3));
+}

@@ -93,7 +93,8 @@ fn level(left: TimeDelta, horizon: TimeDelta) -> u64 {
     level
 }
 
-fn parked(store: &Store, job: &str) -> Outcome<Option<Alert>> {
+/// The batches of a job that are parked.
+pub(super) fn parked(store: &Store, job: &str) -> Outcome<Option<Alert>> {
     let backlog = store.backlog(job)?;
     if backlog.failed_batches == 0 {
         return Ok(None);

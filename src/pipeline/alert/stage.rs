@@ -8,10 +8,10 @@ use sluicegate_state::{Store, Timestamp};
 use crate::failure::{FailureKind, Outcome};
 use crate::pipeline::backoff;
 use crate::pipeline::context::Context;
-use crate::pipeline::stage::{Idle, Stage, Tick};
+use crate::pipeline::stage::{Idle, Stage, Tick, lies_ahead};
 use crate::ports::alarm::Alarm;
 
-use super::condition::alerts;
+use super::condition::{alerts, parked};
 use super::tell;
 
 /// How often a watching process looks.
@@ -37,6 +37,10 @@ pub fn watched(
     for job in context.jobs.values() {
         let landing = context.landings.get(&job.name).map(Arc::as_ref);
         present.extend(alerts(store, job, landing, now, horizon)?);
+    }
+    // A batch does not cease to be parked because the file of its job is gone.
+    for job in store.jobs()?.iter().filter(|job| !context.jobs.contains_key(*job)) {
+        present.extend(parked(store, job)?);
     }
     tell(store, &context.seam, alarms, &present, &FAMILIES, now)
 }
@@ -85,7 +89,7 @@ impl Stage for AlertStage {
     }
 
     fn tick(&mut self) -> Outcome<Tick> {
-        if self.context.clock.now() >= self.next_look {
+        if !lies_ahead(self.next_look, self.context.clock.now(), LOOK_INTERVAL) {
             let delay = self.look()?;
             self.next_look = self.context.clock.now() + delay;
         }

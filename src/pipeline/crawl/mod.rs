@@ -24,6 +24,8 @@ use owned::{Means, OwnedCrawl, Setback};
 const WINDOW_INTERVAL: TimeDelta = TimeDelta::seconds(5);
 /// How often the lease of a crawl that waits is renewed at least; it holds for 60 seconds.
 const RENEW_INTERVAL: TimeDelta = TimeDelta::seconds(20);
+/// The longest rest after a failure of the ledger's.
+const LONGEST_SETBACK: TimeDelta = TimeDelta::minutes(1);
 
 /// When windows end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub struct CrawlStage {
     owned: BTreeMap<String, OwnedCrawl>,
     window_end: WindowEnd,
     failures: u64,
+    /// After a failure: until when it rests, whatever the other stages do.
+    setback: Option<Idle>,
 }
 
 impl CrawlStage {
@@ -58,7 +62,8 @@ impl CrawlStage {
     ) -> Outcome<Self> {
         let store = context.open_store()?;
         let ledger = LedgerConnection::new(context.clone());
-        Ok(Self { context, store, ledger, catalogs, owned: BTreeMap::new(), window_end, failures: 0 })
+        let owned = BTreeMap::new();
+        Ok(Self { context, store, ledger, catalogs, owned, window_end, failures: 0, setback: None })
     }
 
     /// Whether something was done for the job.
@@ -166,6 +171,11 @@ impl Stage for CrawlStage {
     }
 
     fn tick(&mut self) -> Outcome<Tick> {
+        let now = self.context.clock.now();
+        if let Some(idle) = self.setback.as_ref().filter(|idle| idle.lasts(now, LONGEST_SETBACK)) {
+            return Ok(Tick::Idle(idle.clone()));
+        }
+        self.setback = None;
         match self.try_tick() {
             Ok(tick) => {
                 self.failures = 0;
@@ -177,10 +187,11 @@ impl Stage for CrawlStage {
                 // A crawl never holds up documents; `status` and the log say what is wrong with it.
                 self.failures += 1;
                 tracing::warn!("the crawl cannot go on now: {failure}");
-                let delay =
-                    backoff::delay(TimeDelta::seconds(1), TimeDelta::minutes(5), self.failures, "crawl");
+                let delay = backoff::delay(TimeDelta::seconds(1), LONGEST_SETBACK, self.failures, "crawl");
                 let wake_at = Some(self.context.clock.now() + delay);
-                Ok(Tick::Idle(Idle { wake_at, waiting_for: Some(format!("the crawl: {failure}")) }))
+                let idle = Idle { wake_at, waiting_for: Some(format!("the crawl: {failure}")) };
+                self.setback = Some(idle.clone());
+                Ok(Tick::Idle(idle))
             }
             Err(failure) => Err(failure),
         }

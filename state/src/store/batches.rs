@@ -38,9 +38,13 @@ const WAITING: &str = "
     WHERE state = ?1 AND state IN ('sealed', 'archived', 'loaded') AND next_try_at IS NOT NULL
     ORDER BY next_try_at LIMIT ?2";
 
-const NEXT_DEFERRED: &str = "
+pub(super) const NEXT_WAITING: &str = "
+    WHERE state = ?1 AND state IN ('sealed', 'archived', 'loaded') AND next_try_at IS NOT NULL AND next_try_at > ?2
+    ORDER BY next_try_at LIMIT 1";
+
+pub(super) const NEXT_DEFERRED: &str = "
     SELECT key, next_try_at FROM notification
-    WHERE state = 'pending' AND next_try_at IS NOT NULL ORDER BY next_try_at LIMIT 1";
+    WHERE state = 'pending' AND next_try_at IS NOT NULL AND next_try_at > ?1 ORDER BY next_try_at LIMIT 1";
 
 const MEMBERS: &str = "
     SELECT m.ordinal, m.tries, n.bucket, n.key, n.version_id, n.etag, n.sequencer, n.size, n.event_time, n.expires_at
@@ -83,11 +87,16 @@ impl Store {
         select(&self.connection, WAITING, params![state, integer(limit as u64)])
     }
 
-    /// The deferred document that is tried again first: its key and when.
-    pub fn next_deferred(&self) -> Result<Option<(String, Timestamp)>, StateError> {
+    /// The batch in an unfinished state whose retry is the first one due after `now`.
+    pub fn next_waiting(&self, state: BatchState, now: Timestamp) -> Result<Option<Batch>, StateError> {
+        Ok(select(&self.connection, NEXT_WAITING, params![state, Stored(now)])?.pop())
+    }
+
+    /// The deferred document whose retry is the first one due after `now`: its key and when.
+    pub fn next_deferred(&self, now: Timestamp) -> Result<Option<(String, Timestamp)>, StateError> {
         let mut statement = self.connection.prepare_cached(NEXT_DEFERRED)?;
         let found = statement
-            .query_row([], |row| Ok((row.get(0)?, optional_time(row, "next_try_at")?)))
+            .query_row([Stored(now)], |row| Ok((row.get(0)?, optional_time(row, "next_try_at")?)))
             .optional()?;
         Ok(found.and_then(|(key, at)| Some((key, at?))))
     }

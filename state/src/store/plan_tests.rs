@@ -27,6 +27,7 @@ fn pending_work_is_found_by_partial_indexes() {
         (due.as_str(), "batch_unfinished"),
         (batches::NEXT_BATCH, "batch_retry"),
         (batches::NEXT_NOTIFICATION, "notification_deferred"),
+        (batches::NEXT_DEFERRED, "notification_deferred"),
         (status::PENDING_SUMMARY, "notification_pending"),
         (status::OPEN_SUMMARY, "batch_by_state"),
         (incarnations::UNENDED, "incarnation_unended"),

@@ -56,6 +56,13 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Every job of which the journal has ever had a notification, whether its file is still there or not.
+    pub fn jobs(&self) -> Result<Vec<String>, StateError> {
+        let mut statement = self.connection.prepare_cached("SELECT job FROM journal_total ORDER BY job")?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// The batch of a job that was parked last.
     pub fn newest_failed(&self, job: &str) -> Result<Option<Batch>, StateError> {
         Ok(select(&self.connection, NEWEST_FAILED, params![job])?.pop())

@@ -1,0 +1,85 @@
+//! Lists the landings in their turn for what nobody told of.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use sluicegate_state::Timestamp;
+
+use crate::failure::Outcome;
+use crate::job::Job;
+use crate::pipeline::missed::{self, Found};
+use crate::pipeline::stage::lies_ahead;
+
+use super::{ANNOUNCEMENT_TIME, FleetStage, LONELY_LISTING, LOOKUP, SCAN_INTERVAL};
+
+impl FleetStage {
+    /// Once an hour in the whole fleet, and whenever a state is new or old, the landing is listed for what nobody told of.
+    pub(super) fn list_landing(&mut self, job: &Job, everything: bool, now: Timestamp) -> Outcome<bool> {
+        if self.context.scanned_jobs.contains(&job.name) {
+            return Ok(false);
+        }
+        if !self.has_turn(job)? && !everything {
+            return Ok(false);
+        }
+        let Self { context, store, ledger, .. } = self;
+        let landed_before = if everything { now } else { now - ANNOUNCEMENT_TIME };
+        let objects = missed::candidates(context, store, job, landed_before)?;
+        let mut unknown = Vec::new();
+        for chunk in objects.chunks(LOOKUP) {
+            unknown.extend(missed::unknown_to(ledger.get(store)?, job, chunk)?);
+        }
+        let in_archive = missed::strangers(context, store, job, &unknown, now)?;
+        let known = ledger.get(store)?.known_batches(&missed::ids(&in_archive))?;
+        let unknown = missed::not_archived(context, job, unknown, &in_archive, &known)?;
+        let found = if everything { Found::Again } else { Found::Missed };
+        let listed = missed::journal(context, store, job, &unknown, found)?;
+        self.owed.remove(&job.name);
+        Ok(listed)
+    }
+
+    /// Whether it is this process's turn to list the landing. A turn that was taken is owed until the landing was listed:
+    /// nobody else takes it for an hour.
+    fn has_turn(&mut self, job: &Job) -> Outcome<bool> {
+        if self.owed.contains(&job.name) {
+            return Ok(true);
+        }
+        let Self { context, store, ledger, .. } = self;
+        let claimed = ledger.get(store)?.claim_listing(&job.name, &context.incarnation);
+        // A claim whose answer was lost may have been granted; to list once too often does no harm.
+        if claimed.as_ref().is_ok_and(|claimed| *claimed) || claimed.is_err() {
+            self.owed.insert(job.name.clone());
+        }
+        claimed
+    }
+
+    /// The same while the ledger is away: what it knows is found out at the load. Whether something was found.
+    pub(super) fn list_alone(&mut self) -> bool {
+        let now = self.context.clock.now();
+        if lies_ahead(self.next_lonely_listing, now, LONELY_LISTING) {
+            return false;
+        }
+        self.next_lonely_listing = now + LONELY_LISTING;
+        let mut found = false;
+        let jobs: Vec<Arc<Job>> = self.context.jobs.values().cloned().collect();
+        for job in &jobs {
+            if self.context.scanned_jobs.contains(&job.name) {
+                continue;
+            }
+            found |= self.list_one_alone(job, now).unwrap_or_else(|failure| {
+                tracing::warn!("job {}: the landing cannot be listed now: {failure}", job.name);
+                self.next_lonely_listing = now + SCAN_INTERVAL;
+                // What fails may have had its effect all the same.
+                true
+            });
+        }
+        found
+    }
+
+    fn list_one_alone(&mut self, job: &Job, now: Timestamp) -> Outcome<bool> {
+        let Self { context, store, .. } = self;
+        let objects = missed::candidates(context, store, job, now - ANNOUNCEMENT_TIME)?;
+        let in_archive = missed::strangers(context, store, job, &objects, now)?;
+        let unknown = missed::not_archived(context, job, objects, &in_archive, &BTreeSet::new())?;
+        missed::journal(context, store, job, &unknown, Found::Missed)
+    }
+}
