@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::corpus::Random;
 use crate::support::{Project, files_under};
-use crate::world::{as_told, discrepancies, invoice, kinds, land, reconcile};
+use crate::world::{Blocked, as_told, discrepancies, invoice, kinds, land, reconcile};
 
 const MEND: [&str; 5] =
     ["reconcile", "--ledger-behind", "--because", "the backup of Monday, ticket 7", "--yes"];
@@ -385,6 +385,27 @@ fn objects_that_differ_are_never_written_over() {
 
 fn date_of(batch: &str) -> String {
     format!("{}-{}-{}", &batch[..4], &batch[4..6], &batch[6..8])
+}
+
+#[test]
+fn a_lost_load_that_was_not_published_goes_on_from_there() {
+    let project = Project::new();
+    land(&project, 0..2, 2);
+    project.run(&["drain", "--crawl"]).exits(0);
+    let backup = Backup::of(&project);
+    land(&project, 2..4, 1);
+    let blocked = Blocked::new(project.path("var/curated"));
+    project.run(&["drain", "--patience", "100ms"]).exits(1);
+    blocked.free();
+    let before = content(&project);
+    assert_eq!(column(&project, "SELECT batch_id FROM sluicegate_batch").len(), 2);
+    backup.restore(&project);
+    project.run(&MEND).exits(0).tells("1 load entered again");
+    assert_eq!(content(&project), before);
+    project.run(&["drain", "--crawl"]).exits(0);
+    let loss = Loss { content: before, curated: curated(&project), backup };
+    assert_eq!(loss.curated.len(), 4, "two batches with an object for each table");
+    is_whole(&project, &loss);
 }
 
 #[test]
