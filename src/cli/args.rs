@@ -154,6 +154,18 @@ pub(super) struct ReconcileOptions {
     #[arg(long, value_name = "ID", requires = "because")]
     pub(super) accept: Option<String>,
 
+    /// The database was restored to the past: enter the loads again that it has lost, from the archive. Shows them and asks
+    #[arg(long, requires = "because", conflicts_with_all = ["date", "repair", "restore", "accept"])]
+    pub(super) ledger_behind: bool,
+
+    /// With --ledger-behind: only show what would be entered again
+    #[arg(long, requires = "ledger_behind", conflicts_with = "yes")]
+    pub(super) dry_run: bool,
+
+    /// With --ledger-behind: do not ask
+    #[arg(long, requires = "ledger_behind")]
+    pub(super) yes: bool,
+
     /// Why, in your own words; kept in the ledger
     #[arg(long, value_name = "TEXT")]
     pub(super) because: Option<String>,

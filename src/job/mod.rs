@@ -92,6 +92,14 @@ impl Job {
         file::job(file, resolve(file, raw, env)?)
     }
 
+    /// Reads a stored [`Job::text`] again; no variable is looked up.
+    ///
+    /// # Errors
+    /// The text is not a job file of this version.
+    pub fn from_text(text: &str) -> Result<Self, ConfigError> {
+        file::job(Path::new("stored definition"), text.to_owned())
+    }
+
     /// Whether the job takes this object. `bucket` is [`FOLDER_BUCKET`](crate::config::FOLDER_BUCKET) for a folder,
     /// whose keys are relative to it; a job cannot tell its own folder's keys from another folder's.
     pub fn matches(&self, bucket: &str, key: &str) -> bool {
@@ -115,7 +123,7 @@ impl Definition {
     /// # Errors
     /// The text is not a job file of this version.
     pub fn from_text(text: &str) -> Result<Self, ConfigError> {
-        file::job(Path::new("stored definition"), text.to_owned()).map(|job| job.definition)
+        Job::from_text(text).map(|job| job.definition)
     }
 }
 

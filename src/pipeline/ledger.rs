@@ -20,6 +20,10 @@ const FIRST_WAIT: TimeDelta = TimeDelta::milliseconds(500);
 const LONGEST_WAIT: TimeDelta = TimeDelta::seconds(30);
 
 const NEWEST_LOAD: &str = "ledger.newest_load";
+/// Since when lost loads are being entered again; empty where that is over.
+const REENTRY: &str = "ledger.reentry";
+/// What mends a ledger that was restored to the past.
+pub const REENTRY_COMMAND: &str = "sluicegate reconcile --ledger-behind --because TEXT";
 
 /// A warehouse connection that opens itself.
 pub struct LedgerConnection {
@@ -110,18 +114,34 @@ impl LedgerConnection {
 /// Refuses another database, or one that was restored to the past; remembers a ledger that is met for the first time.
 pub fn check_identity(store: &mut Store, warehouse: &mut dyn Warehouse) -> Outcome<()> {
     let identity = compare_identity(store, warehouse)?;
-    if store.meta(LEDGER_ID)?.is_none() {
-        store.set_meta(LEDGER_ID, &identity.id)?;
-    }
-    Ok(())
+    remember_ledger(store, &identity)
 }
 
 /// The same, without remembering anything.
 pub fn compare_identity(store: &Store, warehouse: &mut dyn Warehouse) -> Outcome<LedgerIdentity> {
+    let identity = same_ledger(store, warehouse)?;
+    if let Some(newest) = forgotten_load(store, warehouse)? {
+        return Err(wrong_ledger(format!(
+            "{} does not know batch {newest}, which was loaded into it: it was restored to the past. Restore a newer \
+             backup; or where there is none, enter the lost loads again: {REENTRY_COMMAND}",
+            warehouse.location(),
+        )));
+    }
+    if let Some(since) = unfinished_reentry(store)? {
+        return Err(wrong_ledger(format!(
+            "{} was restored to the past, and the entering of its lost loads that began at {since} has not come to its \
+             end: {REENTRY_COMMAND}",
+            warehouse.location(),
+        )));
+    }
+    Ok(identity)
+}
+
+/// Refuses only another database: for the command that mends one that was restored to the past.
+pub fn same_ledger(store: &Store, warehouse: &mut dyn Warehouse) -> Outcome<LedgerIdentity> {
     let identity = warehouse.identity()?;
-    let wrong = |message: String| Failure { kind: FailureKind::WrongLedger, message };
     if let Some(known) = store.meta(LEDGER_ID)?.filter(|known| *known != identity.id) {
-        return Err(wrong(format!(
+        return Err(wrong_ledger(format!(
             "{} holds the ledger {}, and the state in {} belongs to the ledger {known}: give this state its own \
              warehouse, or that warehouse a state folder of its own",
             warehouse.location(),
@@ -129,18 +149,62 @@ pub fn compare_identity(store: &Store, warehouse: &mut dyn Warehouse) -> Outcome
             store.folder().display(),
         )));
     }
-    let Some(newest) = store.meta(NEWEST_LOAD)? else { return Ok(identity) };
-    if warehouse.knows_batch(&newest)? {
-        return Ok(identity);
+    Ok(identity)
+}
+
+/// The newest load of this machine, where the ledger does not know it.
+pub fn forgotten_load(store: &Store, warehouse: &mut dyn Warehouse) -> Outcome<Option<String>> {
+    let Some(newest) = fact(store, NEWEST_LOAD)? else { return Ok(None) };
+    Ok(if warehouse.knows_batch(&newest)? { None } else { Some(newest) })
+}
+
+/// Since when lost loads are being entered again, where that has not come to its end.
+pub fn unfinished_reentry(store: &Store) -> Outcome<Option<String>> {
+    fact(store, REENTRY)
+}
+
+/// From here on this state refuses the ledger until the re-entry has come to its end, also where the newest load is in
+/// it again: a load that is entered and not yet published is nobody else's work.
+pub fn begin_reentry(
+    store: &mut Store,
+    warehouse: &mut dyn Warehouse,
+    now: Timestamp,
+) -> Outcome<LedgerIdentity> {
+    let identity = same_ledger(store, warehouse)?;
+    remember_ledger(store, &identity)?;
+    if unfinished_reentry(store)?.is_none() {
+        store.set_meta(REENTRY, &sluicegate_state::time::to_text(now))?;
     }
-    Err(wrong(format!(
-        "{} does not know batch {newest}, which was loaded into it: it was restored to the past. Restore a newer backup, \
-         or start with a new state folder once it is known what is lost",
-        warehouse.location(),
-    )))
+    Ok(identity)
+}
+
+/// The re-entry is over. Where the newest load could not be entered, a person knows so by now, and the newest one that the
+/// ledger has takes its place.
+pub fn end_reentry(store: &mut Store, warehouse: &mut dyn Warehouse) -> Outcome<()> {
+    if forgotten_load(store, warehouse)?.is_some() {
+        let newest = warehouse.identity()?.newest_batch;
+        store.set_meta(NEWEST_LOAD, newest.as_deref().unwrap_or_default())?;
+    }
+    Ok(store.set_meta(REENTRY, "")?)
 }
 
 /// Remembers the newest load that is certainly in the ledger.
 pub fn remember_load(store: &mut Store, batch_id: &str) -> Outcome<()> {
     Ok(store.set_meta(NEWEST_LOAD, batch_id)?)
+}
+
+fn remember_ledger(store: &mut Store, identity: &LedgerIdentity) -> Outcome<()> {
+    if store.meta(LEDGER_ID)?.is_none() {
+        store.set_meta(LEDGER_ID, &identity.id)?;
+    }
+    Ok(())
+}
+
+/// A fact of the state; one that was taken back is empty.
+fn fact(store: &Store, key: &str) -> Outcome<Option<String>> {
+    Ok(store.meta(key)?.filter(|value| !value.is_empty()))
+}
+
+fn wrong_ledger(message: String) -> Failure {
+    Failure { kind: FailureKind::WrongLedger, message }
 }

@@ -36,10 +36,13 @@ pub struct LoadStage {
 }
 
 /// A batch whose load is over.
-struct Loaded {
-    verdicts: Vec<Verdict>,
-    copies: Option<LoadedCopies>,
-    cause: String,
+pub struct Loaded {
+    /// One for each member.
+    pub verdicts: Vec<Verdict>,
+    /// The tables and their CSV objects, where this load made them.
+    pub copies: Option<LoadedCopies>,
+    /// In words, for the transition log.
+    pub cause: String,
 }
 
 impl LoadStage {
@@ -150,7 +153,7 @@ impl LoadStage {
         let mut archived = open_archived(&self.context, batch)?;
         let request = load_request(&self.context, &job, batch, &archived)?;
         let warehouse = self.ledger.get(&mut self.store)?;
-        match load_once(&self.context, &job, &request, &mut archived, warehouse, taken)? {
+        match load_once(&self.context, &job, &request, &mut archived, warehouse, taken, &|_| Ok(()))? {
             Some(loaded) => Ok(loaded),
             None => {
                 let known = warehouse.loaded_batch(&batch.batch_id)?;
@@ -212,14 +215,19 @@ impl DocumentSource for InTurn<'_, '_> {
     }
 }
 
-/// The one transaction; none where somebody's COMMIT was there first.
-fn load_once(
+/// The one transaction; none where somebody's COMMIT was there first. `agree` sees what would be fixed before it is, and
+/// its refusal leaves nothing.
+///
+/// # Errors
+/// Permanent where only a person can help; what `agree` says.
+pub fn load_once(
     context: &Context,
     job: &Job,
     request: &LoadRequest,
     archived: &mut ArchivedBatch,
     warehouse: &mut dyn Warehouse,
     taken: &Taken<'_>,
+    agree: &dyn Fn(&[LoadedTable]) -> Outcome<()>,
 ) -> Outcome<Option<Loaded>> {
     let schema = job.definition.schema();
     taken.wait_at(Gate::Begin);
@@ -235,6 +243,7 @@ fn load_once(
     let orders = source_orders(request);
     let (tables, csvs) = encode(&request.batch_id, schema, &documents, &verdicts, &orders, &context.spool)?;
     check_totals(&verdicts, &tables);
+    agree(&tables)?;
     transaction.commit(&verdicts, &tables)?;
     let rows: u64 = tables.iter().map(|table| table.totals.rows).sum();
     tracing::info!(batch = %request.batch_id, rows, "loaded");

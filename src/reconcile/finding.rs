@@ -64,7 +64,11 @@ impl Kind {
             Self::UnfinishedBatch => "sluicegate drain".to_owned(),
             Self::FailedCrawl | Self::LateCrawl => "sluicegate drain --crawl".to_owned(),
             Self::DeletedRows => format!("sluicegate reconcile --restore {batch}"),
-            Self::LostBatch | Self::QueryDiffers | Self::QueryDoubles => "sluicegate check".to_owned(),
+            Self::LostBatch => {
+                "sluicegate reconcile --ledger-behind --because 'which backup was restored, and why'"
+                    .to_owned()
+            }
+            Self::QueryDiffers | Self::QueryDoubles => "sluicegate check".to_owned(),
             Self::UnsettledDocument | Self::IncompleteBatch => format!("sluicegate jobs show {batch}"),
             Self::ChangedRows | Self::InsertedRows | Self::StrayObject | Self::MissingOriginal => {
                 format!("sluicegate reconcile --accept {id} --because 'who changed it, and why'")

@@ -31,7 +31,7 @@ pub struct Person {
 }
 
 impl Person {
-    fn operation(&self, detail: &serde_json::Value) -> Operation {
+    pub(super) fn operation(&self, detail: &serde_json::Value) -> Operation {
         Operation {
             operator: self.operator.clone(),
             at: String::new(),

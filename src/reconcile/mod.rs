@@ -1,8 +1,10 @@
 //! The proof: every document of a day is in exactly one place, and every place holds what the others say (I7, I9).
 //!
 //! Places in, balance and discrepancies out. [`run`] asks the ports, one module a place; [`model`] is what comes out;
-//! [`mend`] does what is safe about it. Nothing here knows an adapter.
+//! [`mend`] does what is safe about it; [`behind`] enters again what a database restored to the past has lost. Nothing here
+//! knows an adapter.
 
+pub mod behind;
 mod coverage;
 mod day;
 mod finding;

@@ -84,7 +84,7 @@ fn compare(
     )))
 }
 
-fn hash(mut body: Box<dyn Read + Send>, key: &str) -> Outcome<String> {
+pub(super) fn hash(mut body: Box<dyn Read + Send>, key: &str) -> Outcome<String> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 128 << 10];
     loop {
@@ -96,7 +96,7 @@ fn hash(mut body: Box<dyn Read + Send>, key: &str) -> Outcome<String> {
     }
 }
 
-fn read_totals(
+pub(super) fn read_totals(
     body: Box<dyn Read + Send>,
     table: &Table,
 ) -> Result<(u64, BTreeMap<String, String>), crate::curated::CuratedError> {

@@ -4,6 +4,7 @@
 //!
 //! `SLUICEGATE_FULL=1` tries every pair of deaths, and not only a sample.
 
+mod behind;
 mod fault;
 mod fleet;
 mod landing;

@@ -73,6 +73,14 @@ impl World {
         self.path("warehouse.db")
     }
 
+    /// A world with the same files at the same moment.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self { incarnations: AtomicUsize::new(1_000), ..Self::new(self.lists_landing) };
+        copy_folder(self.folder.path(), copy.folder.path());
+        copy.clock.advance(self.clock.now() - copy.clock.now());
+        copy
+    }
+
     /// The disk with the state is lost.
     pub(crate) fn lose_state(&self) {
         let state = self.path("state");
@@ -83,6 +91,22 @@ impl World {
 
     pub(crate) fn fresh_incarnation(&self) -> String {
         format!("incarnation-{}", self.incarnations.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+/// Copies files with their times of modification, which say when documents landed.
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
+            let modified = entry.metadata().unwrap().modified().unwrap();
+            std::fs::File::options().write(true).open(&target).unwrap().set_modified(modified).unwrap();
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod corpus;
 #[path = "../e2e/support/mod.rs"]
 mod support;
 
+mod behind;
 mod closing;
 mod killed;
 mod mending;

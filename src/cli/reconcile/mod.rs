@@ -1,6 +1,7 @@
 //! `reconcile`: the proof, what mends it, and the report.
 
 mod alert;
+mod behind;
 mod files;
 mod text;
 
@@ -68,7 +69,9 @@ fn work(
     clock: &Arc<dyn Clock>,
     mut warehouse: Box<dyn Warehouse>,
 ) -> Result<Exit, Stop> {
-    check_identity(session.store(), warehouse.as_mut())?;
+    if !options.ledger_behind {
+        check_identity(session.store(), warehouse.as_mut())?;
+    }
     let surroundings = Surroundings {
         clock: clock.clone(),
         seam: Seam::default(),
@@ -76,6 +79,15 @@ fn work(
         seal_at_once: false,
     };
     let context = Arc::new(assemble::context(config, surroundings)?);
+    let mut not_entered = 0;
+    if options.ledger_behind {
+        let person = person(options);
+        match behind::mend(flags, options, &context, session.store(), &mut warehouse, &person)? {
+            behind::Went::Ended(exit) => return Ok(exit),
+            behind::Went::On { refused } => not_entered = refused,
+        }
+        check_identity(session.store(), warehouse.as_mut())?;
+    }
     for job in context.jobs.values() {
         warehouse.prepare(job.definition.schema())?;
     }
@@ -83,7 +95,7 @@ fn work(
         Asked { warehouse, catalogs: assemble::catalogs(config, clock)?, engine: engine(config)?, context };
     let mut looked = asked.look(session.store(), options, clock.as_ref())?;
     let mended = asked.mend(session.store(), options, &looked)?;
-    let refused = mended.as_ref().map_or(0, |mended| mended.refused.len());
+    let refused = not_entered + mended.as_ref().map_or(0, |mended| mended.refused.len());
     if let Some(mended) = mended {
         mended.done.iter().for_each(|done| eprintln!("sluicegate: {done}"));
         mended.refused.iter().for_each(|refused| eprintln!("sluicegate: not mended: {refused}"));

@@ -80,15 +80,21 @@ fn refuse_nonsense(options: &ReplayOptions) -> Result<(), Stop> {
 
 /// Asks the person at the terminal; without one, nobody can answer.
 fn confirmed(flags: &Flags, choice: &Choice) -> Result<bool, Stop> {
+    let shown = (flags.output == Format::Json).then(|| choice.text());
+    agreed(shown.as_deref(), "Replay this?")
+}
+
+/// Puts a question whose answer is no, unless it is yes. `shown` is what stdout has no place for.
+///
+/// # Errors
+/// Where there is no terminal to ask at.
+pub(super) fn agreed(shown: Option<&str>, question: &str) -> Result<bool, Stop> {
     if !std::io::stdin().is_terminal() {
         return Err(Stop::usage(
             "there is no terminal to ask at: say --yes, or --dry-run to see what would be done",
         ));
     }
-    if flags.output == Format::Json {
-        eprint!("{}", choice.text());
-    }
-    eprint!("\nReplay this? [y/N] ");
+    eprint!("{}\n{question} [y/N] ", shown.unwrap_or_default());
     std::io::stderr().flush().map_err(|error| Stop::failed(format!("cannot ask: {error}")))?;
     let mut answer = String::new();
     std::io::stdin()

@@ -1,0 +1,182 @@
+//! A database that was restored to the past, and the re-entry of what it lost: it dies before and after each of its
+//! effects, is run again, and all ends as if nothing had ever been lost.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use sluicegate::effects::{CURATED_PUT, PROOF_COMMIT, PUBLISHED_COMMIT, WAREHOUSE_COMMIT};
+use sluicegate::failure::{FailureKind, Outcome};
+use sluicegate::pipeline::ledger::check_identity;
+use sluicegate::ports::clock::Clock;
+use sluicegate::reconcile::behind::enter::{Entered, enter};
+use sluicegate::reconcile::behind::look::{LostLoad, look};
+use sluicegate::reconcile::mend::Person;
+use sluicegate_state::Store;
+use sluicegate_state::effects::META;
+use sluicegate_state::seam::Seam;
+
+use crate::fault::{Faults, Kind, Strike};
+use crate::landing::land;
+use crate::oracle;
+use crate::process::{Process, World, context, job};
+use crate::workload::{self, Document};
+
+/// More effects than a re-entry of this workload has.
+const MOST_MOMENTS: usize = 200;
+
+fn end_window(world: &World) {
+    let now = world.clock.now();
+    let tick = job().window.next_tick(now).expect("windows go on for ever");
+    world.clock.advance(tick - now);
+}
+
+/// Lands, works, and ends a window.
+fn one_window(world: &World, documents: Vec<Document>) {
+    for document in documents {
+        land(&world.path("landing"), document.key, &document.bytes, document.landed_at);
+    }
+    let mut process = Process::start(world, &Faults::new(&[])).unwrap();
+    process.settle().unwrap();
+    end_window(world);
+    process.settle().unwrap();
+    process.end().unwrap();
+}
+
+/// A world in which all is done, what the oracle said of it, and whose database was then restored to what it was after so
+/// many windows.
+fn restored(windows: usize) -> (World, Vec<String>) {
+    let world = World::new(false);
+    // As the command makes them before its first drain.
+    for place in ["archive", "curated"] {
+        fs::create_dir_all(world.path(place)).unwrap();
+    }
+    let back_up = || fs::copy(world.warehouse(), world.path("backup.db")).unwrap();
+    for (number, documents) in
+        [Vec::new(), workload::first_window(), workload::second_window()].into_iter().enumerate()
+    {
+        one_window(&world, documents);
+        if number == windows {
+            back_up();
+        }
+    }
+    let content = oracle::examine(&world);
+    fs::rename(world.path("backup.db"), world.warehouse()).unwrap();
+    for rest in ["warehouse.db-wal", "warehouse.db-shm"] {
+        assert!(!world.path(rest).exists(), "the last connection wrote everything into the file");
+    }
+    (world, content)
+}
+
+/// One run of the command, as a process of its own.
+fn reenter(world: &World, faults: &Arc<Faults>) -> Outcome<Entered> {
+    reenter_in(world, faults, |_| ())
+}
+
+/// The same with the lost loads in another order.
+fn reenter_in(world: &World, faults: &Arc<Faults>, order: fn(&mut Vec<LostLoad>)) -> Outcome<Entered> {
+    let mut store = Store::open(&world.path("state"), faults.seam())?;
+    let context = context(world, "state", faults.seam(), world.fresh_incarnation());
+    let mut warehouse = (context.open_warehouse)()?;
+    let mut lost = look(&context, &store, warehouse.as_mut())?;
+    order(&mut lost);
+    let person = Person {
+        operator: "somebody@host".to_owned(),
+        command: "reconcile --ledger-behind".to_owned(),
+        reason: "a test".to_owned(),
+    };
+    enter(&context, &mut store, &mut warehouse, &lost, &person)
+}
+
+/// The batches that are lost, in the order in which they would be entered.
+fn lost(world: &World) -> Vec<String> {
+    let store = Store::open(&world.path("state"), Seam::default()).unwrap();
+    let context = context(world, "state", Seam::default(), world.fresh_incarnation());
+    let mut warehouse = (context.open_warehouse)().unwrap();
+    look(&context, &store, warehouse.as_mut()).unwrap().into_iter().map(|load| load.batch_id).collect()
+}
+
+/// Whether a drain would be let in; then nothing may be left to do.
+fn is_accepted(world: &World) -> bool {
+    let mut store = Store::open(&world.path("state"), Seam::default()).unwrap();
+    let context = context(world, "state", Seam::default(), world.fresh_incarnation());
+    let mut warehouse = (context.open_warehouse)().unwrap();
+    match check_identity(&mut store, warehouse.as_mut()) {
+        Ok(()) => {
+            let left = look(&context, &store, warehouse.as_mut()).unwrap();
+            assert!(left.is_empty(), "accepted, and not whole: {left:?}");
+            true
+        }
+        Err(failure) => {
+            assert_eq!(failure.kind, FailureKind::WrongLedger);
+            assert!(failure.message.contains("reconcile --ledger-behind"), "{failure}");
+            false
+        }
+    }
+}
+
+/// Goes on as every day, and looks at everything.
+fn is_as_before(world: &World, content: &[String]) {
+    world.clock.advance(TimeDelta::minutes(2));
+    one_window(world, Vec::new());
+    oracle::crawls::nothing_waits(world);
+    assert!(oracle::examine(world) == content, "it ends with other content");
+}
+
+/// The re-entry dies before and after its n-th effect, n = 1, 2, …, each time in a copy of the same world.
+fn dies_at_each_moment(windows: usize) -> (usize, BTreeSet<(&'static str, bool)>) {
+    let (world, content) = restored(windows);
+    let mut struck = BTreeSet::new();
+    let mut points = 0;
+    for after in [false, true] {
+        for moment in 1..MOST_MOMENTS {
+            let world = world.copy();
+            assert!(!is_accepted(&world));
+            let faults = Faults::new(&[Strike { moment, after, kind: Kind::Dies }]);
+            let first = reenter(&world, &faults);
+            if !faults.all_met() {
+                assert!(first.unwrap().refused.is_empty());
+                break;
+            }
+            let died = first.err().is_some_and(|failure| failure.kind == FailureKind::Died);
+            assert!(died, "nobody goes on after a death at moment {moment} (after: {after})");
+            points += 1;
+            struck.extend(faults.struck());
+            is_accepted(&world);
+            let again = reenter(&world, &Faults::new(&[])).unwrap();
+            assert!(again.refused.is_empty(), "{:?}", again.refused);
+            assert!(is_accepted(&world));
+            assert!(reenter(&world, &Faults::new(&[])).unwrap().entered.is_empty(), "there is nothing left");
+            is_as_before(&world, &content);
+        }
+    }
+    (points, struck)
+}
+
+#[test]
+fn a_re_entry_that_dies_at_each_moment_enters_everything_once() {
+    for windows in [0, 1] {
+        let (points, struck) = dies_at_each_moment(windows);
+        println!("{points} points: death before and after each effect of a re-entry");
+        for effect in [META, PROOF_COMMIT, WAREHOUSE_COMMIT, CURATED_PUT, PUBLISHED_COMMIT] {
+            for after in [false, true] {
+                assert!(struck.contains(&(effect, after)), "no death met {effect} (after: {after})");
+            }
+        }
+    }
+}
+
+/// The workload has duplicates and a conflict over its windows, so the order of the loads is part of its content.
+#[test]
+fn where_the_clocks_are_wrong_the_objects_decide_the_order() {
+    let (world, content) = restored(0);
+    let mut backwards = lost(&world);
+    backwards.reverse();
+    let entered = reenter_in(&world, &Faults::new(&[]), |lost| lost.reverse()).unwrap();
+    assert!(entered.refused.is_empty(), "{:?}", entered.refused);
+    assert_eq!(entered.entered.len(), backwards.len());
+    assert_ne!(entered.entered, backwards, "what does not fit waits for what comes before it");
+    assert!(is_accepted(&world));
+    is_as_before(&world, &content);
+}
