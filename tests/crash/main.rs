@@ -6,12 +6,15 @@
 
 mod fault;
 mod landing;
+mod lives;
 #[path = "../conformance/manual_clock.rs"]
 mod manual_clock;
+mod mending;
 mod missed;
 mod oracle;
 mod process;
 mod quiet;
+mod replaying;
 mod run;
 mod workload;
 
@@ -131,7 +134,7 @@ const NO_ENDPOINT: (&str, &str) = (
 );
 const NOBODY_DIED: (&str, &str) = (BURY, "in the first life there is nobody to bury");
 
-/// What only `reconcile` does. A kill in its midst is tried in tests/reconcile/killed.rs.
+/// What only `reconcile` and what a person does. Each of its moments is tried in mending.rs and replaying.rs.
 const NO_PROOF: (&str, &str) = (PROOF_COMMIT, "no drain proves or mends anything");
 const NO_REPORT: (&str, &str) = (REPORT_PUT, "no drain writes a report");
 

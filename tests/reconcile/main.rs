@@ -11,6 +11,7 @@ mod support;
 mod closing;
 mod killed;
 mod mending;
+mod read_again;
 mod report;
 #[cfg(feature = "postgres")]
 #[allow(dead_code, reason = "the warehouse's own tests use the rest")]
