@@ -121,7 +121,7 @@ pub(super) struct AbandonOptions {
 
     /// Which version of that document: the beginning of what `jobs show` says
     #[arg(long, value_name = "VERSION")]
-    pub(super) version: Option<String>,
+    pub(super) which: Option<String>,
 
     /// Why, in your own words; kept in the ledger
     #[arg(long, value_name = "TEXT")]

@@ -11,9 +11,11 @@ use sluicegate::effects::{
     ARCHIVE_PUT, CURATED_PUT, LANDING_GET, PROOF_COMMIT, PUBLISHED_COMMIT, WAREHOUSE_COMMIT,
 };
 use sluicegate::failure::Outcome;
+use sluicegate::pipeline::replay::abandon::abandon;
 use sluicegate::pipeline::replay::plan::{Wish, plan};
 use sluicegate::ports::proof::Operation;
 use sluicegate_state::effects::{SEAL, TRANSITION};
+use sluicegate_state::{BatchEvent, BatchState};
 
 use crate::fault::{Faults, Strike};
 use crate::landing::land;
@@ -50,23 +52,45 @@ fn rejected() -> World {
     world
 }
 
+fn operation(command: &str) -> Operation {
+    Operation {
+        operator: "ann@desk".to_owned(),
+        at: String::new(),
+        command: format!("sluicegate jobs {command}"),
+        reason: "why not".to_owned(),
+        detail: format!(r#"{{"{command}":{{}}}}"#),
+    }
+}
+
 /// What `jobs replay` does: plan, record, seal in one transaction, and drain.
 fn replay(process: &mut Process, wish: &Wish) -> Outcome<()> {
+    seal(process, wish)?;
+    process.settle()
+}
+
+fn seal(process: &mut Process, wish: &Wish) -> Outcome<()> {
     let (context, now) = (process.context.clone(), process.context.clock.now());
     let mut warehouse = (context.open_warehouse)()?;
     let plan = plan(&context, &process.store, warehouse.as_mut(), wish)?;
     if !plan.batches.is_empty() {
-        warehouse.proof().record_operation(&Operation {
-            operator: "ann@desk".to_owned(),
-            at: String::new(),
-            command: "sluicegate jobs replay".to_owned(),
-            reason: String::new(),
-            detail: r#"{"replay":{}}"#.to_owned(),
-        })?;
+        warehouse.proof().record_operation(&operation("replay"))?;
     }
     drop(warehouse);
-    plan.seal(&mut process.store, "ann@desk", &context.incarnation, now)?;
-    process.settle()
+    plan.seal(&mut process.store, "ann@desk", &context.incarnation, now).map(drop)
+}
+
+/// What `jobs abandon` does with each parked batch: a load without rows, the record, the state.
+fn abandon_parked(process: &mut Process) -> Outcome<()> {
+    let (context, now) = (process.context.clone(), process.context.clock.now());
+    let mut warehouse = (context.open_warehouse)()?;
+    for batch in process.store.unfinished_replays()? {
+        assert_eq!((batch.state, batch.failed_from), (BatchState::Failed, Some(BatchState::Sealed)));
+        abandon(&context, &process.store, warehouse.as_mut(), &batch, "ann@desk gave it up")?;
+        warehouse.proof().record_operation(&operation("abandon"))?;
+        let incarnation = &context.incarnation;
+        process.store.apply(&batch.batch_id, BatchEvent::Abandoned, "why not", incarnation, now)?;
+    }
+    Ok(())
 }
 
 fn ledger(world: &World) -> Connection {
@@ -170,4 +194,30 @@ fn a_replay_of_what_is_loaded_dies_at_each_moment() {
     };
     let struck = advance(run);
     assert_struck(&struck, &[LANDING_GET, ARCHIVE_PUT, WAREHOUSE_COMMIT, CURATED_PUT, PROOF_COMMIT, SEAL]);
+}
+
+/// A replay whose originals are gone is parked before it has an archive, and is given up: its documents stay rejected.
+#[test]
+fn giving_up_a_parked_replay_dies_at_each_moment() {
+    let run = |strikes: &[Strike]| -> (Arc<Faults>, Vec<String>) {
+        let world = rejected();
+        survive(&world, &[], &|process| seal(process, &Wish::default()));
+        fs::remove_dir_all(world.path("archive")).unwrap();
+        fs::create_dir(world.path("archive")).unwrap();
+        survive(&world, &[], &Process::settle);
+        let faults = survive(&world, strikes, &abandon_parked);
+        let ledger = ledger(&world);
+        let content = [
+            "SELECT 'document', key, outcome, rows FROM sluicegate_document ORDER BY key",
+            "SELECT 'verdict', key, outcome FROM sluicegate_verdict ORDER BY key, outcome",
+            "SELECT DISTINCT 'operation', command FROM sluicegate_operation ORDER BY command",
+        ];
+        let state = Connection::open(world.path("state").join("state.db")).unwrap();
+        let batches = select(&state, "SELECT state, count(*) FROM batch GROUP BY state ORDER BY state");
+        assert_eq!(batches, [["abandoned", "1"], ["published", "1"]]);
+        let rows = content.iter().flat_map(|sql| select(&ledger, sql));
+        (faults, rows.map(|row| row.join(" | ")).collect())
+    };
+    let struck = advance(run);
+    assert_struck(&struck, &[WAREHOUSE_COMMIT, PROOF_COMMIT, TRANSITION]);
 }

@@ -71,11 +71,11 @@ fn what_cannot_be_given_up_is_refused_with_the_reason() {
     // Two versions of one key.
     project.land_settled("b/letter.txt", "Dear Madam or Sir\n");
     project.drain(3);
-    refused("b/letter.txt", 2, "--version");
+    refused("b/letter.txt", 2, "--which");
     let version: String = project
         .ask("SELECT version FROM sluicegate_document WHERE key = 'b/letter.txt' ORDER BY batch_id DESC LIMIT 1")
         .unwrap();
-    let words = ["jobs", "abandon", "b/letter.txt", "--version", &version[..20], "--because", "old"];
+    let words = ["jobs", "abandon", "b/letter.txt", "--which", &version[..20], "--because", "old"];
     project.run(&words).exits(0);
     let abandoned =
         "SELECT version FROM sluicegate_document WHERE key = 'b/letter.txt' AND outcome = 'abandoned'";
@@ -111,7 +111,7 @@ fn a_batch_that_was_never_archived_is_given_up_or_goes_on() {
         plan["resumed"][0]["batch_id"].as_str().unwrap().to_owned()
     };
     let first = parked();
-    project.run(&["status"]).prints("jobs replay");
+    project.run(&["status"]).prints("1 batch parked, with 2 documents → sluicegate jobs list invoices");
     project.run(&["jobs", "list", "invoices"]).exits(0).prints("failed (sealed)").prints("put it back");
     // While it is parked, nobody replays its documents a second time, nor gives one of them up.
     project.run(&["jobs", "replay", "--rejected", "--yes"]).exits(3).prints("a replay that is parked");

@@ -18,7 +18,7 @@ pub(super) fn give_up(flags: &Flags, parts: &Parts, options: &AbandonOptions) ->
     if documents.is_empty() {
         return Err(undecided(parts, &options.id)?);
     }
-    if let Some(version) = &options.version {
+    if let Some(version) = &options.which {
         documents.retain(|document| document.version.starts_with(version));
     }
     let document = chosen(&documents, &options.id)?;
@@ -75,7 +75,7 @@ fn chosen<'d>(documents: &'d [DocumentRow], key: &str) -> Result<&'d DocumentRow
         (several, _) => {
             let versions: Vec<&str> = several.iter().map(|document| document.version.as_str()).collect();
             Err(Stop::usage(format!(
-                "{key:?} has more than one version that can be given up; say which with --version: {}",
+                "{key:?} has more than one version that can be given up; say which with --which: {}",
                 versions.join(", ")
             )))
         }

@@ -186,13 +186,13 @@ fn what_a_replay_loads_no_better_stays_as_it_was_loaded(bench: &dyn Bench) {
     });
     let parent = replacing(batch(1, &members));
     parent.load(&mut *warehouse);
-    let words = bench.refuse_rows("bills", "number", "9");
+    let words = bench.refuse_rows("bill_items", "description", "broken");
     // One is rejected now, one refused by the database, and one says just what a later document says of its key.
     let later = replacing(batch(7, &[bills("later", &[bill("4", "4.00", &[])])]));
     later.load(&mut *warehouse);
     let members = [
         broken("a"),
-        bills("b", &[bill("2", "2.20", &[]), bill("9", "9.00", &[])]),
+        bills("b", &[bill("2", "2.20", &[]), bill("9", "9.00", &[["1", "broken", ""]])]),
         bills("c", &[bill("4", "4.40", &[])]),
     ];
     let verdicts = replacing(replay(2, &[&parent], &members)).load(&mut *warehouse);
