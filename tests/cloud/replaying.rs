@@ -2,6 +2,7 @@
 //! by ranged reads, however often the replay is killed.
 
 use crate::checker::check_curated;
+use crate::corpus::Meaning;
 use crate::fleet::strangers;
 use crate::oracle::Expected;
 use crate::support::until;
@@ -13,14 +14,16 @@ const WRONG: &str = r#"label = "Customer-No""#;
 #[test]
 fn a_killed_replay_loads_once_out_of_the_archive_in_s3() {
     let Some(world) = World::new() else { return };
-    let documents = strangers(97, 120);
+    let mut documents = strangers(97, 120);
+    documents.retain(|document| matches!(document.meaning, Meaning::Invoices(_)));
+    let all = documents.len();
     let machine = world.machine(10);
     machine.edit("jobs/invoices.toml", RIGHT, WRONG);
     world.upload(&documents);
     let mut rejected = 0;
-    while world.messages() > 0 || rejected < 120 {
-        let summary = machine.run(&["drain", "--output", "json"]).exits(3).json();
-        rejected += summary["documents"]["rejected"].as_u64().unwrap();
+    while world.messages() > 0 || rejected < all as u64 {
+        let ended = machine.run(&["drain", "--output", "json"]);
+        rejected += ended.json()["documents"]["rejected"].as_u64().unwrap_or(0);
     }
     world.empty_landing();
     std::fs::remove_dir_all(machine.path("var")).unwrap();
@@ -39,7 +42,9 @@ fn a_killed_replay_loads_once_out_of_the_archive_in_s3() {
                        (SELECT count(*) FROM sluicegate.verdict WHERE outcome = 'loaded'),
                        (SELECT count(*) FROM sluicegate.verdict WHERE outcome = 'again'),
                        (SELECT count(*) FROM sluicegate.batch WHERE published_at IS NULL)";
-    assert_eq!(world.database.select(once), [["120", "120", "120", "120", "0", "0"]]);
+    let all = all.to_string();
+    let all = all.as_str();
+    assert_eq!(world.database.select(once), [[all, all, all, all, "0", "0"]]);
     let rows = "SELECT (SELECT count(*) FROM invoices) + (SELECT count(*) FROM invoice_items)";
     assert_eq!(world.ask(rows), Some(Expected::of(&documents).rows() as i64));
     check_curated(&world);
