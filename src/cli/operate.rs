@@ -1,6 +1,8 @@
 //! `jobs abandon`, `jobs hold` and `jobs release`: what a person decides, kept by name and reason in the ledger. While the
 //! ledger is away nothing of it is done.
 
+mod document;
+
 use std::sync::Arc;
 
 use serde_json::json;
@@ -29,7 +31,7 @@ pub(super) fn abandon(flags: &Flags, config: &Config, options: &AbandonOptions) 
     let mut found = parts.store.batches_by_prefix(&options.id, 2)?;
     let batch = match (found.pop(), found.pop()) {
         (Some(batch), None) => batch,
-        (None, _) => return Err(Stop::failed(format!("no batch id begins with {:?}", options.id))),
+        (None, _) => return document::give_up(flags, &parts, options),
         (Some(_), Some(_)) => {
             return Err(Stop::usage(format!("{} begins more than one batch id", options.id)));
         }
@@ -46,14 +48,20 @@ pub(super) fn abandon(flags: &Flags, config: &Config, options: &AbandonOptions) 
     let incarnation = session.incarnation().to_owned();
     let moved =
         session.store().apply(&batch.batch_id, BatchEvent::Abandoned, &words, &incarnation, clock.now())?;
-    let abandoned = verdicts.iter().filter(|verdict| verdict.outcome.as_str() == "abandoned").count() as u64;
+    let with = |word: &str| verdicts.iter().filter(|verdict| verdict.outcome.as_str() == word).count() as u64;
+    let (abandoned, again) = (with("abandoned"), with("again"));
+    let id = &batch.batch_id;
     match flags.output {
-        Format::Json => print_json(&json!({ "batch_id": batch.batch_id, "abandoned": abandoned }))?,
-        Format::Table => print(&format!(
-            "{}: {} abandoned\n",
-            batch.batch_id,
-            counted(abandoned, "document is", "documents are")
-        ))?,
+        Format::Json => print_json(&json!({ "batch_id": id, "abandoned": abandoned, "again": again }))?,
+        Format::Table => {
+            print(&format!("{id}: {} abandoned\n", counted(abandoned, "document is", "documents are")))?;
+            if again > 0 {
+                print(&format!(
+                    "{} as another batch left it; see: sluicegate jobs show {id}\n",
+                    counted(again, "document stays", "documents stay")
+                ))?;
+            }
+        }
     }
     let exit = if moved == Moved::Lost { Exit::NeedsPerson } else { Exit::Fine };
     session.end(exit)

@@ -18,7 +18,7 @@ pub(super) struct ReplayOptions {
     #[arg(long, conflicts_with = "all")]
     pub(super) rejected: bool,
 
-    /// The same for whatever of a batch was not loaded and is in the archive: conflicts and abandoned documents too
+    /// The same for whatever is in the archive: conflicts and abandoned documents too, and in a job that replaces what is loaded
     #[arg(long)]
     pub(super) all: bool,
 
@@ -116,8 +116,12 @@ impl Since {
 /// What `jobs abandon` is asked for.
 #[derive(Debug, Args)]
 pub(super) struct AbandonOptions {
-    /// The batch's id, or its beginning
+    /// The batch's id, or its beginning; or a document's key
     pub(super) id: String,
+
+    /// Which version of that document: the beginning of what `jobs show` says
+    #[arg(long, value_name = "VERSION")]
+    pub(super) which: Option<String>,
 
     /// Why, in your own words; kept in the ledger
     #[arg(long, value_name = "TEXT")]

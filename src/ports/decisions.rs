@@ -8,7 +8,7 @@ use sluicegate_state::Timestamp;
 
 use crate::failure::Outcome;
 
-use super::warehouse::DocumentOutcome;
+use super::warehouse::{DocumentOutcome, Verdict};
 
 /// Which decisions are asked for.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +58,25 @@ pub struct Decision {
     pub decided_at: String,
     /// The number of the replay that decided, 0 for a first load.
     pub replay: u32,
+}
+
+/// The words of a verdict about a document that a replay could not load better than its parent had.
+const LEFT_LOADED: &str = "stays as it was loaded by batch";
+
+impl Verdict {
+    /// A replay read a document that `parent` has loaded, and put in nothing of it: the parent keeps it, with its rows.
+    pub fn leave_loaded(&mut self, parent: &str) {
+        let (word, reason) = (self.outcome.as_str(), &self.reason);
+        self.reason = format!("it {LEFT_LOADED} {parent}; read again, it would be {word}: {reason}");
+        self.outcome = DocumentOutcome::Again;
+        self.refused.clear();
+    }
+}
+
+/// Whether a verdict with this outcome and reason left a document as another batch had loaded it, though its bytes were
+/// read again.
+pub fn is_left_loaded(outcome: &str, reason: &str) -> bool {
+    outcome == DocumentOutcome::Again.as_str() && reason.contains(LEFT_LOADED)
 }
 
 /// A person stops the loading of a job's documents.

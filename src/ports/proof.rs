@@ -148,6 +148,21 @@ pub struct Operation {
     pub detail: String,
 }
 
+/// A document that a person gives up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenUp {
+    /// Its job.
+    pub job: String,
+    /// Landing bucket.
+    pub bucket: String,
+    /// Decoded key.
+    pub key: String,
+    /// Document version.
+    pub version: String,
+    /// Who gave it up, and why: its reason from then on.
+    pub reason: String,
+}
+
 /// A row to be put back, as canonical text: the job's own columns, then `batch_id` and `source_order`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LostRow {
@@ -209,6 +224,10 @@ pub trait Proof {
     /// Puts rows back whose keys are not there, parents first, and records the operation in the same transaction. How many
     /// rows were put back.
     fn restore(&mut self, schema: &Schema, rows: &[LostRow], operation: &Operation) -> Outcome<u64>;
+
+    /// Makes a document `abandoned` that is rejected, in conflict, missing or expired now, and records the operation in the
+    /// same transaction; false, and nothing is recorded, where it has another outcome. What its batch said of it stays.
+    fn give_up(&mut self, document: &GivenUp, operation: &Operation) -> Outcome<bool>;
 
     /// Takes batches out of the crawl that covered them, so that the next one covers them again, and records the operation
     /// in the same transaction.

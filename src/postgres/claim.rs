@@ -39,6 +39,8 @@ pub(super) struct Claimed {
     pub(super) known: BTreeMap<u32, Verdict>,
     /// The outcomes that stand in the ledger already; other claimed documents stand there as `claimed`.
     pub(super) written: BTreeMap<u32, Verdict>,
+    /// Documents that a parent has loaded, with that parent. They stay where they are until their new rows are in.
+    pub(super) loaded: BTreeMap<u32, String>,
 }
 
 /// The identities of documents, column by column.
@@ -82,15 +84,17 @@ impl Claims<'_, '_> {
         let others: Vec<&LoadDocument> =
             documents.iter().filter(|document| !claimed.contains(&document.ordinal)).copied().collect();
         claimed.extend(self.take_over(&others)?);
-        let foreign: Vec<&LoadDocument> =
+        let mut foreign: Vec<&LoadDocument> =
             others.into_iter().filter(|document| !claimed.contains(&document.ordinal)).collect();
+        let loaded = self.loaded_by_parents(&foreign)?;
+        foreign.retain(|document| !loaded.contains_key(&document.ordinal));
         self.again(&foreign, &mut known)?;
         for document in documents {
             if let (true, Some((outcome, reason))) = (claimed.contains(&document.ordinal), &document.unread) {
                 known.insert(document.ordinal, decided(document, *outcome, reason.clone()));
             }
         }
-        Ok(Claimed { known, written })
+        Ok(Claimed { known, written, loaded })
     }
 
     /// The outcome that a document is claimed with.
@@ -290,6 +294,39 @@ impl Claims<'_, '_> {
         Ok(rows.iter().map(|row| ordinal(row.get(0))).collect())
     }
 
+    /// The replay parents that have loaded documents which this batch reads again: only where the later record wins,
+    /// because elsewhere their own rows would be in their way. Nobody changes those documents until the load ends.
+    fn loaded_by_parents(&mut self, documents: &[&LoadDocument]) -> Result<BTreeMap<u32, String>, Error> {
+        if !self.request.replace || self.request.parents.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let mut seen = BTreeSet::new();
+        let first: Vec<&LoadDocument> = documents
+            .iter()
+            .filter(|document| document.unread.is_none())
+            .filter(|document| seen.insert((&document.bucket, &document.key, &document.version)))
+            .copied()
+            .collect();
+        let identities = Identities::of(&first);
+        let rows = self.transaction.query(
+            "SELECT u.ordinal, d.batch_id::text
+             FROM sluicegate.document d
+             JOIN unnest($2::int[], $3::text[], $4::text[], $5::text[]) u (ordinal, bucket, key, version)
+               ON d.job = $1 AND d.bucket = u.bucket AND d.key = u.key AND d.version = u.version
+             WHERE d.batch_id = ANY($6::text[]) AND d.outcome = 'loaded'
+             ORDER BY d.bucket, d.key, d.version FOR UPDATE OF d",
+            &[
+                &self.request.job,
+                &identities.ordinals,
+                &identities.buckets,
+                &identities.keys,
+                &identities.versions,
+                &self.request.parents,
+            ],
+        )?;
+        Ok(rows.iter().map(|row| (ordinal(row.get(0)), row.get(1))).collect())
+    }
+
     /// Another batch owns these, or another member of this one.
     fn again(
         &mut self,
@@ -320,4 +357,41 @@ impl Claims<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Takes over from the parents what has new rows now; the others stay as they were loaded, and their verdicts say so.
+pub(super) fn settle(
+    transaction: &mut Transaction<'_>,
+    request: &LoadRequest,
+    loaded: &BTreeMap<u32, String>,
+    verdicts: &mut [Verdict],
+) -> Result<(), Error> {
+    let mut taken: Vec<&LoadDocument> = Vec::new();
+    for verdict in verdicts {
+        let Some(parent) = loaded.get(&verdict.ordinal) else { continue };
+        if verdict.outcome == DocumentOutcome::Loaded {
+            taken.push(&request.documents[verdict.ordinal as usize]);
+        } else {
+            verdict.leave_loaded(parent);
+        }
+    }
+    if taken.is_empty() {
+        return Ok(());
+    }
+    let identities = Identities::of(&taken);
+    let changed = transaction.execute(
+        "UPDATE sluicegate.document d SET batch_id = $2, ordinal = u.ordinal, outcome = 'claimed', reason = ''
+         FROM unnest($3::int[], $4::text[], $5::text[], $6::text[]) u (ordinal, bucket, key, version)
+         WHERE d.job = $1 AND d.bucket = u.bucket AND d.key = u.key AND d.version = u.version",
+        &[
+            &request.job,
+            &request.batch_id,
+            &identities.ordinals,
+            &identities.buckets,
+            &identities.keys,
+            &identities.versions,
+        ],
+    )?;
+    assert_eq!(changed, taken.len() as u64, "the documents are locked since they were claimed");
+    Ok(())
 }

@@ -20,7 +20,7 @@ fn present() -> String {
                 to_char(d.landed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), {}, b.replay
          FROM sluicegate.document d
          JOIN sluicegate.batch b ON b.batch_id = d.batch_id
-         LEFT JOIN sluicegate.reject r ON r.batch_id = d.batch_id AND r.ordinal = d.ordinal
+         LEFT JOIN sluicegate.reject r ON r.batch_id = d.batch_id AND r.ordinal = d.ordinal AND d.outcome <> 'abandoned'
          WHERE d.job = $1 AND (d.batch_id, d.ordinal) > ($2::text, $3::int)
            AND ($4::text IS NULL OR b.loaded_at >= $4::text::timestamptz) AND d.outcome = ANY($5::text[])
          ORDER BY d.batch_id, d.ordinal LIMIT $6",

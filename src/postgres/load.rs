@@ -16,13 +16,14 @@ use crate::schema::Schema;
 use crate::wording::{self, Note};
 
 use super::bigint;
-use super::claim::Claimed;
+use super::claim::{self, Claimed};
 use super::collect::{Collector, Gathered, Seen};
 use super::decide::Fate;
 use super::error::{failure, is_deadlock, refuses_row};
 use super::ledger::{self, Record};
 use super::merge::{Merge, Merged, Trouble};
 use super::recent::Recent;
+use super::replace;
 use super::session::Session;
 use super::sql::Statements;
 use super::stage;
@@ -215,11 +216,19 @@ impl LoadTransaction for PostgresLoad<'_> {
             current: Seen::default(),
         };
         source.visit(&mut collector)?;
-        let (Claimed { known, written }, mut gathered) = collector.finish()?;
+        let (Claimed { known, written, loaded }, mut gathered) = collector.finish()?;
         self.written = written;
         let merged = self.insert_rows(&mut gathered);
         let merged = merged.map_err(|trouble| self.trouble(trouble))?;
-        let (verdicts, notes) = self.verdicts(known, &mut gathered, merged);
+        let replaces = merged.fates.values().any(|fate| !fate.replaces.is_empty());
+        let (mut verdicts, notes) = self.verdicts(known, &mut gathered, merged);
+        // First, so that a document is not superseded by what it says itself this time.
+        let settled = claim::settle(&mut self.transaction, self.request, &loaded, &mut verdicts);
+        settled.map_err(|error| self.failure(error))?;
+        if replaces {
+            let superseded = replace::supersede(&mut self.transaction, self.request);
+            superseded.map_err(|error| self.failure(error))?;
+        }
         let noted = ledger::record_rejects(&mut self.transaction, self.request, &notes);
         noted.map_err(|error| self.failure(error))?;
         Ok(verdicts)

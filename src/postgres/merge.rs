@@ -296,7 +296,6 @@ impl Merge<'_, '_> {
         let sql = self.statements.record_refusals();
         let table = &self.statements.schema.parent().name;
         self.transaction.execute(&sql, &[&self.request.batch_id, table])?;
-        replace::supersede(self.transaction, self.request)?;
         let mut turned_away: BTreeMap<u32, (DocumentOutcome, Note)> = std::mem::take(&mut self.culprits)
             .into_iter()
             .map(|(ordinal, note)| (ordinal, (DocumentOutcome::Rejected, note)))

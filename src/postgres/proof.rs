@@ -10,7 +10,7 @@ use crate::curated::{Counted, Totals};
 use crate::effects;
 use crate::failure::{Failure, Outcome};
 use crate::ports::proof::{
-    DayCount, LostRow, Operation, Proof, ProofBatch, ProofTable, Reconciliation, StoredDefinition,
+    DayCount, GivenUp, LostRow, Operation, Proof, ProofBatch, ProofTable, Reconciliation, StoredDefinition,
     StrangeRows, TurnedAway, UnsettledDocument,
 };
 use crate::schema::{Schema, Table};
@@ -164,22 +164,36 @@ impl Proof for PostgresWarehouse {
     }
 
     fn record_operation(&mut self, operation: &Operation) -> Outcome<()> {
-        self.operate(operation, |_, _| Ok(0)).map(drop)
+        self.operate(operation, |_, _| Ok(Some(0))).map(drop)
     }
 
     fn restore(&mut self, schema: &Schema, rows: &[LostRow], operation: &Operation) -> Outcome<u64> {
-        self.operate(operation, |transaction, place| {
-            rows.iter()
-                .try_fold(0, |sum, row| Ok(sum + proof_rows::put_back(transaction, place, schema, row)?))
-        })
+        let restored = self.operate(operation, |transaction, place| {
+            let put = |sum, row| Ok(sum + proof_rows::put_back(transaction, place, schema, row)?);
+            rows.iter().try_fold(0, put).map(Some)
+        });
+        restored.map(Option::unwrap_or_default)
+    }
+
+    fn give_up(&mut self, document: &GivenUp, operation: &Operation) -> Outcome<bool> {
+        let given_up = self.operate(operation, |transaction, _| {
+            let sql = "UPDATE sluicegate.document SET outcome = 'abandoned', reason = $5
+                       WHERE job = $1 AND bucket = $2 AND key = $3 AND version = $4
+                         AND outcome IN ('rejected', 'conflict', 'missing', 'expired')";
+            let d = document;
+            let changed = transaction.execute(sql, &[&d.job, &d.bucket, &d.key, &d.version, &d.reason])?;
+            Ok((changed > 0).then_some(changed))
+        });
+        given_up.map(|changed| changed.is_some())
     }
 
     fn free_from_crawl(&mut self, batch_ids: &[String], operation: &Operation) -> Outcome<u64> {
-        self.operate(operation, |transaction, _| {
+        let freed = self.operate(operation, |transaction, _| {
             let sql = "UPDATE sluicegate.batch SET crawl_id = NULL
                        WHERE batch_id = ANY($1::text[]) AND published_at IS NOT NULL AND rows > 0";
-            transaction.execute(sql, &[&batch_ids])
-        })
+            transaction.execute(sql, &[&batch_ids]).map(Some)
+        });
+        freed.map(Option::unwrap_or_default)
     }
 }
 
@@ -193,25 +207,25 @@ impl PostgresWarehouse {
         Ok(found)
     }
 
-    /// What a person does, and the record of it, in one transaction.
+    /// What a person does, and the record of it, in one transaction; neither where `work` says that it is not to be.
     fn operate(
         &mut self,
         operation: &Operation,
-        work: impl FnOnce(&mut Transaction<'_>, &str) -> Result<u64, Error>,
-    ) -> Outcome<u64> {
+        work: impl FnOnce(&mut Transaction<'_>, &str) -> Result<Option<u64>, Error>,
+    ) -> Outcome<Option<u64>> {
         let Self { session, seam, .. } = self;
         let o = operation;
         seam.perform(effects::PROOF_COMMIT, || {
             let run = || {
                 let mut transaction = session.client.transaction()?;
-                let changed = work(&mut transaction, &session.schema)?;
+                let Some(changed) = work(&mut transaction, &session.schema)? else { return Ok(None) };
                 transaction.execute(
                     "INSERT INTO sluicegate.operation (operator, at, command, reason, detail)
                      VALUES ($1, sluicegate.clock(), $2, $3, $4)",
                     &[&o.operator, &o.command, &o.reason, &o.detail],
                 )?;
                 transaction.commit()?;
-                Ok(changed)
+                Ok(Some(changed))
             };
             run().map_err(failure)
         })
@@ -260,11 +274,9 @@ fn heads(
         "SELECT b.batch_id::text, b.incarnation, b.archive_key, b.definition_hash, {}, b.crawl_id, c.state,
                 b.documents::bigint, (SELECT count(*) FROM sluicegate.verdict v WHERE v.batch_id = b.batch_id)
          FROM sluicegate.batch b LEFT JOIN sluicegate.crawl c ON c.crawl_id = b.crawl_id
-         WHERE b.job = $1 AND b.batch_id > $2
-           AND ($3::text IS NULL OR EXISTS (SELECT 1 FROM sluicegate.document d
-                                            WHERE d.batch_id = b.batch_id AND d.day = $3::text::date))
-         ORDER BY b.batch_id LIMIT $4",
-        time_text("b.published_at")
+         WHERE b.job = $1 AND b.batch_id > $2 AND {} ORDER BY b.batch_id LIMIT $4",
+        time_text("b.published_at"),
+        proof_rows::OF_DAY
     );
     transaction.query(&sql, &[&job, &after, &day, &PAGE])
 }
@@ -288,6 +300,18 @@ impl Page {
         )? {
             let day =
                 DayCount { day: parse_day(row.get(1))?, outcome: row.get(2), documents: count(row.get(3)) };
+            page.days.entry(row.get(0)).or_default().push(day);
+        }
+        // Replays have taken over all documents of these; what they made of them is still there.
+        for row in query(
+            "SELECT DISTINCT v.batch_id::text, d.day::text FROM sluicegate.verdict v
+             JOIN sluicegate.document d
+               ON d.job = v.job AND d.bucket = v.bucket AND d.key = v.key AND d.version = v.version
+             WHERE v.rows > 0 AND v.batch_id IN (
+                 SELECT id FROM unnest($1::text[]) id
+                 WHERE NOT EXISTS (SELECT 1 FROM sluicegate.document o WHERE o.batch_id = id)) ORDER BY 1, 2",
+        )? {
+            let day = DayCount { day: parse_day(row.get(1))?, outcome: "loaded".to_owned(), documents: 0 };
             page.days.entry(row.get(0)).or_default().push(day);
         }
         for row in query(

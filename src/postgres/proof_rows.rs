@@ -17,6 +17,17 @@ use super::{bigint, count, parse_time};
 /// Batches with strange rows that are told of one by one.
 const STRANGERS: usize = 1_000;
 
+/// Whether batch `b` has documents of the day `$3`, if there is one. A batch whose documents were all taken over by replays
+/// still has the CSV objects that it made of them, so it belongs to the days that they have.
+pub(super) const OF_DAY: &str = "
+    ($3::text IS NULL
+     OR EXISTS (SELECT 1 FROM sluicegate.document d WHERE d.batch_id = b.batch_id AND d.day = $3::text::date)
+     OR (NOT EXISTS (SELECT 1 FROM sluicegate.document d WHERE d.batch_id = b.batch_id)
+         AND EXISTS (SELECT 1 FROM sluicegate.verdict v
+                     JOIN sluicegate.document d
+                       ON d.job = v.job AND d.bucket = v.bucket AND d.key = v.key AND d.version = v.version
+                     WHERE v.batch_id = b.batch_id AND v.rows > 0 AND d.day = $3::text::date)))";
+
 /// A target table by its whole name.
 pub(super) fn target(place: &str, table: &Table) -> String {
     format!("{}.{}", quoted(place), quoted(&table.name))
@@ -48,10 +59,10 @@ pub(super) fn count_live(place: &str, table: &Table) -> String {
         "INSERT INTO pg_temp.sluicegate_live
          SELECT '{name}', x.batch_id, count(*), jsonb_build_object({sums}), {}, {}, {}, {}
          FROM (SELECT t.batch_id::text AS batch_id, {hash} AS h{own}
-               FROM {target} t JOIN sluicegate.batch b ON b.batch_id = t.batch_id
-               WHERE b.job = $1 AND b.definition_hash = ANY($2::text[])
-                 AND ($3::text IS NULL OR EXISTS (SELECT 1 FROM sluicegate.document d
-                                                  WHERE d.batch_id = b.batch_id AND d.day = $3::text::date))
+               FROM {target} t
+               JOIN (SELECT b.batch_id FROM sluicegate.batch b
+                     WHERE b.job = $1 AND b.definition_hash = ANY($2::text[]) AND {OF_DAY} OFFSET 0) b
+                 ON b.batch_id = t.batch_id
                OFFSET 0) x
          GROUP BY x.batch_id",
         part(1),
@@ -150,7 +161,8 @@ pub(super) fn unsettled_documents(
            AND (d.outcome IS NULL
                 OR (d.batch_id = v.batch_id AND d.ordinal = v.ordinal AND d.outcome <> v.outcome
                     AND NOT (d.outcome = 'superseded' AND v.outcome = 'loaded'
-                             AND EXISTS (SELECT 1 FROM sluicegate.replaced r WHERE r.batch_id = d.batch_id))))
+                             AND EXISTS (SELECT 1 FROM sluicegate.replaced r WHERE r.batch_id = d.batch_id))
+                    AND NOT (d.outcome = 'abandoned' AND v.outcome IN ('rejected', 'conflict', 'missing', 'expired'))))
          ORDER BY v.batch_id, v.ordinal LIMIT $2",
         time_text("d.landed_at")
     );

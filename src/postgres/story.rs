@@ -22,7 +22,7 @@ pub(super) fn documents_by_key(client: &mut Client, key: &str) -> Result<Vec<Doc
         "SELECT d.job::text, d.bucket::text, d.key::text, d.version::text, d.batch_id::text, d.outcome, d.reason, d.sha256,
                 d.rows, to_char(d.landed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), r.line, r.text
          FROM sluicegate.document d
-         LEFT JOIN sluicegate.reject r ON r.batch_id = d.batch_id AND r.ordinal = d.ordinal
+         LEFT JOIN sluicegate.reject r ON r.batch_id = d.batch_id AND r.ordinal = d.ordinal AND d.outcome <> 'abandoned'
          WHERE d.key = $1 ORDER BY d.landed_at, d.version",
         &[&key],
     )?;

@@ -133,7 +133,11 @@ pub struct Attention {
 impl From<TurnedAway> for Attention {
     fn from(document: TurnedAway) -> Self {
         let TurnedAway { key, outcome, reason, .. } = document;
-        let command = format!("sluicegate jobs show {}", shell_word(&key));
+        // A conflict has two sides, and only a person knows which is right: the story of both is what helps.
+        let command = match outcome.as_str() {
+            "rejected" => format!("sluicegate jobs replay --rejected --key {}", shell_word(&key)),
+            _ => format!("sluicegate jobs show {}", shell_word(&key)),
+        };
         Self { what: format!("{key} is {outcome}"), cause: reason, command }
     }
 }

@@ -1,6 +1,6 @@
 //! Claims the documents of a batch: an identity belongs to the batch that inserted it first (I2, §8).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -8,6 +8,15 @@ use crate::failure::Outcome;
 use crate::ports::warehouse::{DocumentOutcome, LoadDocument, LoadRequest, Verdict};
 
 use super::{failure, seconds_text};
+
+/// What came of claiming.
+#[derive(Default)]
+pub(super) struct Claimed {
+    /// The verdicts that are known without a look at the bytes.
+    pub(super) known: BTreeMap<u32, Verdict>,
+    /// Documents that a parent has loaded, with that parent. They stay where they are until their new rows are in.
+    pub(super) loaded: BTreeMap<u32, String>,
+}
 
 /// The claims of one load.
 pub(super) struct Claims<'a> {
@@ -17,18 +26,77 @@ pub(super) struct Claims<'a> {
 
 impl Claims<'_> {
     /// Claims every document in the order of identity; the verdicts that are known without a look at the bytes.
-    pub(super) fn claim(&self) -> Outcome<BTreeMap<u32, Verdict>> {
+    pub(super) fn claim(&self) -> Outcome<Claimed> {
         let mut documents: Vec<&LoadDocument> = self.request.documents.iter().collect();
         documents.sort_by(|a, b| {
             (&a.bucket, &a.key, &a.version, a.ordinal).cmp(&(&b.bucket, &b.key, &b.version, b.ordinal))
         });
-        let mut known = BTreeMap::new();
+        let mut claimed = Claimed::default();
+        let mut loaded = HashSet::new();
         for document in documents {
-            if let Some(verdict) = self.claim_one(document).map_err(failure)? {
-                known.insert(document.ordinal, verdict);
+            let identity = (&document.bucket, &document.key, &document.version);
+            let parent = self.loaded_by_parent(document).map_err(failure)?;
+            if let Some(parent) = parent.filter(|_| loaded.insert(identity)) {
+                claimed.loaded.insert(document.ordinal, parent);
+            } else if let Some(verdict) = self.claim_one(document).map_err(failure)? {
+                claimed.known.insert(document.ordinal, verdict);
             }
         }
-        Ok(known)
+        Ok(claimed)
+    }
+
+    /// The replay parent that has loaded a document which this batch reads again: only where the later record wins, because
+    /// elsewhere its own rows would be in its way.
+    fn loaded_by_parent(&self, document: &LoadDocument) -> rusqlite::Result<Option<String>> {
+        if !self.request.replace || self.request.parents.is_empty() || document.unread.is_some() {
+            return Ok(None);
+        }
+        let parents = serde_json::Value::from(self.request.parents.clone()).to_string();
+        self.transaction
+            .prepare_cached(
+                "SELECT batch_id FROM sluicegate_document
+                 WHERE job = ?1 AND bucket = ?2 AND key = ?3 AND version = ?4 AND outcome = 'loaded'
+                   AND batch_id IN (SELECT value FROM json_each(?5))",
+            )?
+            .query_row(
+                params![self.request.job, document.bucket, document.key, document.version, parents],
+                |row| row.get(0),
+            )
+            .optional()
+    }
+
+    /// Takes over from the parents what has new rows now; the others stay as they were loaded, and their verdicts say so.
+    pub(super) fn settle(
+        &self,
+        loaded: &BTreeMap<u32, String>,
+        verdicts: &mut BTreeMap<u32, Verdict>,
+    ) -> rusqlite::Result<()> {
+        for (ordinal, parent) in loaded {
+            let Some(verdict) = verdicts.get_mut(ordinal) else { continue };
+            if verdict.outcome != DocumentOutcome::Loaded {
+                verdict.leave_loaded(parent);
+                continue;
+            }
+            let document = &self.request.documents[*ordinal as usize];
+            let taken = self
+                .transaction
+                .prepare_cached(
+                    "UPDATE sluicegate_document SET batch_id = ?1, ordinal = ?2, outcome = 'claimed', reason = ''
+                     WHERE job = ?3 AND bucket = ?4 AND key = ?5 AND version = ?6 AND batch_id = ?7
+                       AND outcome = 'loaded'",
+                )?
+                .execute(params![
+                    self.request.batch_id,
+                    ordinal,
+                    self.request.job,
+                    document.bucket,
+                    document.key,
+                    document.version,
+                    parent,
+                ])?;
+            assert_eq!(taken, 1, "a load is alone in this database, so its parent's document is still there");
+        }
+        Ok(())
     }
 
     fn claim_one(&self, document: &LoadDocument) -> rusqlite::Result<Option<Verdict>> {

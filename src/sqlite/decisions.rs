@@ -16,7 +16,7 @@ const PRESENT: &str = "
            d.size, d.sha256 IS NOT NULL, d.landed_at, b.loaded_at, b.replay
     FROM sluicegate_document d
     JOIN sluicegate_batch b ON b.batch_id = d.batch_id
-    LEFT JOIN sluicegate_reject r ON r.batch_id = d.batch_id AND r.ordinal = d.ordinal
+    LEFT JOIN sluicegate_reject r ON r.batch_id = d.batch_id AND r.ordinal = d.ordinal AND d.outcome <> 'abandoned'
     WHERE d.job = ?1 AND (d.batch_id, d.ordinal) > (?2, ?3) AND (?4 IS NULL OR b.loaded_at >= ?4)
       AND d.outcome IN (SELECT value FROM json_each(?5))
     ORDER BY d.batch_id, d.ordinal LIMIT ?6";

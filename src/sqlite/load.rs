@@ -15,7 +15,7 @@ use crate::ports::warehouse::{
 };
 use crate::schema::Schema;
 
-use super::claim::Claims;
+use super::claim::{Claimed, Claims};
 use super::failure;
 use super::insert::{Inserted, Inserter};
 use super::replace::{Holders, Members, supersede};
@@ -83,17 +83,20 @@ impl SqliteLoad<'_> {
     fn insert_replacing(
         &self,
         source: &dyn DocumentSource,
-        known: BTreeMap<u32, Verdict>,
+        Claimed { known, loaded }: Claimed,
     ) -> Outcome<BTreeMap<u32, Verdict>> {
         let mut members = Members::new(self.schema, &known);
         source.visit(&mut members)?;
         let mut holders = members.finish();
         loop {
             self.transaction.execute_batch("SAVEPOINT round").map_err(failure)?;
-            let inserted = self.insert_documents(source, known.clone(), Some(&holders))?;
+            let mut inserted = self.insert_documents(source, known.clone(), Some(&holders))?;
             let freed = inserted.turned_away.iter().filter(|ordinal| holders.exclude(**ordinal)).count();
             if freed == 0 {
                 self.transaction.execute_batch("RELEASE round").map_err(failure)?;
+                // First, so that a document is not superseded by what it says itself this time.
+                let claims = Claims { transaction: &self.transaction, request: self.request };
+                claims.settle(&loaded, &mut inserted.verdicts).map_err(failure)?;
                 supersede(&self.transaction, &inserted.displaced, &self.request.batch_id).map_err(failure)?;
                 return Ok(inserted.verdicts);
             }
@@ -211,11 +214,11 @@ impl SqliteLoad<'_> {
 
 impl LoadTransaction for SqliteLoad<'_> {
     fn insert(&mut self, source: &dyn DocumentSource) -> Outcome<Vec<Verdict>> {
-        let known = Claims { transaction: &self.transaction, request: self.request }.claim()?;
+        let claimed = Claims { transaction: &self.transaction, request: self.request }.claim()?;
         let verdicts = if self.request.replace {
-            self.insert_replacing(source, known)?
+            self.insert_replacing(source, claimed)?
         } else {
-            self.insert_documents(source, known, None)?.verdicts
+            self.insert_documents(source, claimed.known, None)?.verdicts
         };
         for document in &self.request.documents {
             assert!(

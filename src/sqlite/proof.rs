@@ -10,13 +10,13 @@ use crate::curated::{Counted, TableTotals, Totals};
 use crate::effects;
 use crate::failure::{Failure, Outcome};
 use crate::ports::proof::{
-    DayCount, LostRow, Operation, Proof, ProofBatch, ProofTable, Reconciliation, StoredDefinition,
+    DayCount, GivenUp, LostRow, Operation, Proof, ProofBatch, ProofTable, Reconciliation, StoredDefinition,
     StrangeRows, TurnedAway, UnsettledDocument,
 };
 use crate::schema::{Schema, Table};
 
 use super::content::canonical;
-use super::proof_rows::{self, loaded_by};
+use super::proof_rows::{self, OF_DAY, loaded_by};
 use super::warehouse::SqliteWarehouse;
 use super::{failure, parse_time, quoted};
 
@@ -170,45 +170,61 @@ impl Proof for SqliteWarehouse {
     }
 
     fn record_operation(&mut self, operation: &Operation) -> Outcome<()> {
-        self.operate(operation, |_| Ok(0)).map(drop)
+        self.operate(operation, |_| Ok(Some(0))).map(drop)
     }
 
     fn restore(&mut self, schema: &Schema, rows: &[LostRow], operation: &Operation) -> Outcome<u64> {
-        self.operate(operation, |connection| {
-            rows.iter().try_fold(0, |sum, row| Ok(sum + proof_rows::put_back(connection, schema, row)?))
-        })
+        let restored = self.operate(operation, |connection| {
+            let put = |sum, row| Ok(sum + proof_rows::put_back(connection, schema, row)?);
+            rows.iter().try_fold(0, put).map(Some)
+        });
+        restored.map(Option::unwrap_or_default)
+    }
+
+    fn give_up(&mut self, document: &GivenUp, operation: &Operation) -> Outcome<bool> {
+        let given_up = self.operate(operation, |connection| {
+            let sql = "UPDATE sluicegate_document SET outcome = 'abandoned', reason = ?5
+                       WHERE job = ?1 AND bucket = ?2 AND key = ?3 AND version = ?4
+                         AND outcome IN ('rejected', 'conflict', 'missing', 'expired')";
+            let d = document;
+            let changed = connection.execute(sql, params![d.job, d.bucket, d.key, d.version, d.reason])?;
+            Ok((changed > 0).then_some(changed as u64))
+        });
+        given_up.map(|changed| changed.is_some())
     }
 
     fn free_from_crawl(&mut self, batch_ids: &[String], operation: &Operation) -> Outcome<u64> {
-        self.operate(operation, |connection| {
+        let freed = self.operate(operation, |connection| {
             let mut statement = connection.prepare(
                 "UPDATE sluicegate_batch SET crawl_id = NULL
                  WHERE batch_id = ?1 AND published_at IS NOT NULL AND rows > 0",
             )?;
-            batch_ids.iter().try_fold(0, |sum, batch_id| Ok(sum + statement.execute([batch_id])? as u64))
-        })
+            let free = |sum, batch_id| Ok(sum + statement.execute([batch_id])? as u64);
+            batch_ids.iter().try_fold(0, free).map(Some)
+        });
+        freed.map(Option::unwrap_or_default)
     }
 }
 
 impl SqliteWarehouse {
-    /// What a person does, and the record of it, in one transaction.
+    /// What a person does, and the record of it, in one transaction; neither where `work` says that it is not to be.
     fn operate(
         &mut self,
         operation: &Operation,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<u64>,
-    ) -> Outcome<u64> {
+        work: impl FnOnce(&Connection) -> rusqlite::Result<Option<u64>>,
+    ) -> Outcome<Option<u64>> {
         let now = to_text(self.clock.now());
         let Self { connection, seam, .. } = self;
         seam.perform(effects::PROOF_COMMIT, || {
             let run = || {
                 let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                let changed = work(&transaction)?;
+                let Some(changed) = work(&transaction)? else { return Ok(None) };
                 transaction.execute(
                     "INSERT INTO sluicegate_operation (operator, at, command, reason, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
                     params![operation.operator, now, operation.command, operation.reason, operation.detail],
                 )?;
                 transaction.commit()?;
-                Ok(changed)
+                Ok(Some(changed))
             };
             run().map_err(failure)
         })
@@ -294,14 +310,13 @@ fn each_row(
 }
 
 fn heads(connection: &Connection, job: &str, day: Option<&str>, after: &str) -> rusqlite::Result<Vec<Head>> {
-    let mut statement = connection.prepare_cached(
+    let sql = format!(
         "SELECT b.batch_id, b.incarnation, b.archive_key, b.definition_hash, b.published_at, b.crawl_id, c.state,
                 b.documents, (SELECT count(*) FROM sluicegate_verdict v WHERE v.batch_id = b.batch_id)
          FROM sluicegate_batch b LEFT JOIN sluicegate_crawl c ON c.crawl_id = b.crawl_id
-         WHERE b.job = ?1 AND b.batch_id > ?2
-           AND (?3 IS NULL OR EXISTS (SELECT 1 FROM sluicegate_document d WHERE d.batch_id = b.batch_id AND d.day = ?3))
-         ORDER BY b.batch_id LIMIT ?4",
-    )?;
+         WHERE b.job = ?1 AND b.batch_id > ?2 AND {OF_DAY} ORDER BY b.batch_id LIMIT ?4"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params![job, after, day, PAGE], |row| {
         Ok(Head {
             batch_id: row.get(0)?,
@@ -362,7 +377,19 @@ fn days(connection: &Connection, batch_id: &str) -> Outcome<Vec<DayCount>> {
         let mut statement = connection.prepare_cached(
             "SELECT day, outcome, count(*) FROM sluicegate_document WHERE batch_id = ?1 GROUP BY day, outcome ORDER BY 1, 2",
         )?;
-        let rows = statement.query_map([batch_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let own = statement.query_map([batch_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let own: Vec<_> = own.collect::<rusqlite::Result<_>>()?;
+        if !own.is_empty() {
+            return Ok(own);
+        }
+        // Replays have taken over all its documents; what it made of them is still there.
+        let mut statement = connection.prepare_cached(
+            "SELECT DISTINCT d.day FROM sluicegate_verdict v
+             JOIN sluicegate_document d
+               ON d.job = v.job AND d.bucket = v.bucket AND d.key = v.key AND d.version = v.version
+             WHERE v.batch_id = ?1 AND v.rows > 0 ORDER BY 1",
+        )?;
+        let rows = statement.query_map([batch_id], |row| Ok((row.get(0)?, "loaded".to_owned(), 0)))?;
         rows.collect()
     };
     let count = |(day, outcome, documents): (String, String, u64)| {

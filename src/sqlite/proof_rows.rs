@@ -12,11 +12,22 @@ use super::{failure, parse_time, quoted};
 /// Batches with strange rows that are told of one by one.
 const STRANGERS: i64 = 1_000;
 
-/// The batches of job `?1` that the definitions `?2` (a JSON array of hashes) loaded; with a day `?3`, those with documents of it.
-pub(super) fn loaded_by() -> &'static str {
-    "SELECT b.batch_id FROM sluicegate_batch b
-     WHERE b.job = ?1 AND b.definition_hash IN (SELECT value FROM json_each(?2))
-       AND (?3 IS NULL OR EXISTS (SELECT 1 FROM sluicegate_document d WHERE d.batch_id = b.batch_id AND d.day = ?3))"
+/// Whether batch `b` has documents of the day `?3`, if there is one. A batch whose documents were all taken over by replays
+/// still has the CSV objects that it made of them, so it belongs to the days that they have.
+pub(super) const OF_DAY: &str = "
+    (?3 IS NULL OR EXISTS (SELECT 1 FROM sluicegate_document d WHERE d.batch_id = b.batch_id AND d.day = ?3)
+     OR (NOT EXISTS (SELECT 1 FROM sluicegate_document d WHERE d.batch_id = b.batch_id)
+         AND EXISTS (SELECT 1 FROM sluicegate_verdict v
+                     JOIN sluicegate_document d
+                       ON d.job = v.job AND d.bucket = v.bucket AND d.key = v.key AND d.version = v.version
+                     WHERE v.batch_id = b.batch_id AND v.rows > 0 AND d.day = ?3)))";
+
+/// The batches of job `?1` that the definitions `?2` (a JSON array of hashes) loaded; with a day `?3`, those of that day.
+pub(super) fn loaded_by() -> String {
+    format!(
+        "SELECT b.batch_id FROM sluicegate_batch b
+         WHERE b.job = ?1 AND b.definition_hash IN (SELECT value FROM json_each(?2)) AND {OF_DAY}"
+    )
 }
 
 pub(super) fn strange_rows(
@@ -86,7 +97,8 @@ pub(super) fn unsettled_documents(
                AND (d.outcome IS NULL
                     OR (d.batch_id = v.batch_id AND d.ordinal = v.ordinal AND d.outcome <> v.outcome
                         AND NOT (d.outcome = 'superseded' AND v.outcome = 'loaded'
-                                 AND EXISTS (SELECT 1 FROM sluicegate_replaced r WHERE r.batch_id = d.batch_id))))
+                                 AND EXISTS (SELECT 1 FROM sluicegate_replaced r WHERE r.batch_id = d.batch_id))
+                        AND NOT (d.outcome = 'abandoned' AND v.outcome IN ('rejected', 'conflict', 'missing', 'expired'))))
              ORDER BY v.batch_id, v.ordinal LIMIT ?2",
         )?;
         let rows = statement.query_map(params![job, limit as i64], |row| {

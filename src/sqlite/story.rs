@@ -18,7 +18,7 @@ pub(super) fn documents_by_key(connection: &Connection, key: &str) -> rusqlite::
         "SELECT d.job, d.bucket, d.key, d.version, d.batch_id, d.outcome, d.reason, d.sha256, d.rows, d.landed_at,
                 r.line, r.text
          FROM sluicegate_document d
-         LEFT JOIN sluicegate_reject r ON r.batch_id = d.batch_id AND r.ordinal = d.ordinal
+         LEFT JOIN sluicegate_reject r ON r.batch_id = d.batch_id AND r.ordinal = d.ordinal AND d.outcome <> 'abandoned'
          WHERE d.key = ?1 ORDER BY d.landed_at, d.version",
     )?;
     let rows = statement.query_map([key], |row| {

@@ -8,12 +8,15 @@ mod behind;
 mod fault;
 mod fleet;
 mod landing;
+mod lives;
 #[path = "../conformance/manual_clock.rs"]
 mod manual_clock;
+mod mending;
 mod missed;
 mod oracle;
 mod process;
 mod quiet;
+mod replaying;
 mod rest;
 mod run;
 mod workload;
@@ -134,7 +137,7 @@ const NO_ENDPOINT: (&str, &str) = (
 );
 const NOBODY_DIED: (&str, &str) = (BURY, "in the first life there is nobody to bury");
 
-/// What only `reconcile` does. A kill in its midst is tried in tests/reconcile/killed.rs.
+/// What only `reconcile` and what a person does. Each of its moments is tried in mending.rs and replaying.rs.
 const NO_PROOF: (&str, &str) = (PROOF_COMMIT, "no drain proves or mends anything");
 const NO_REPORT: (&str, &str) = (REPORT_PUT, "no drain writes a report");
 

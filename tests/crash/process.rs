@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use chrono::TimeDelta;
 use sluicegate::embedded::EmbeddedCatalog;
@@ -47,6 +47,8 @@ pub(crate) struct World {
     incarnations: AtomicUsize,
     /// The fleet stage lists the landing, as it does where the landing is a bucket.
     lists_landing: bool,
+    /// The job file, which a person may edit between two lives.
+    job: Mutex<Arc<Job>>,
 }
 
 impl World {
@@ -60,6 +62,7 @@ impl World {
             clock: Arc::new(ManualClock::new("2026-03-01T10:01:00Z")),
             incarnations: AtomicUsize::new(0),
             lists_landing,
+            job: Mutex::new(job()),
         };
         std::fs::create_dir_all(world.path("landing")).unwrap();
         world
@@ -75,10 +78,25 @@ impl World {
 
     /// A world with the same files at the same moment.
     pub(crate) fn copy(&self) -> Self {
-        let copy = Self { incarnations: AtomicUsize::new(1_000), ..Self::new(self.lists_landing) };
+        let job = Mutex::new(self.job());
+        let copy = Self { incarnations: AtomicUsize::new(1_000), job, ..Self::new(self.lists_landing) };
         copy_folder(self.folder.path(), copy.folder.path());
         copy.clock.advance(self.clock.now() - copy.clock.now());
         copy
+    }
+
+    /// A person edits the job file: each text is replaced by the one beside it.
+    pub(crate) fn edit_job(&self, changes: &[(&str, &str)]) {
+        let text = changes.iter().fold(small(), |text, (from, to)| {
+            assert!(text.contains(from), "the job file holds {from:?}");
+            text.replacen(from, to, 1)
+        });
+        let edited = Job::parse(Path::new("jobs/invoices.toml"), &text, &|_| None).unwrap();
+        *self.job.lock().unwrap() = Arc::new(edited);
+    }
+
+    pub(crate) fn job(&self) -> Arc<Job> {
+        self.job.lock().unwrap().clone()
     }
 
     /// The disk with the state is lost.
@@ -110,22 +128,26 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
+/// The text of the shipped job, with small batches.
+fn small() -> String {
+    let text = include_str!("../../jobs/invoices.toml");
+    let small = text.replace("documents = 1000", &format!("documents = {BATCH_DOCUMENTS}"));
+    assert_ne!(text, small, "the shipped job has the limit that this test makes smaller");
+    small
+}
+
 /// The shipped job with small batches; compiled once, because every process of the test reads the same file.
 pub(crate) fn job() -> Arc<Job> {
     static JOB: OnceLock<Arc<Job>> = OnceLock::new();
-    let parse = || {
-        let text = include_str!("../../jobs/invoices.toml");
-        let small = text.replace("documents = 1000", &format!("documents = {BATCH_DOCUMENTS}"));
-        assert_ne!(text, small, "the shipped job has the limit that this test makes smaller");
-        Arc::new(Job::parse(Path::new("jobs/invoices.toml"), &small, &|_| None).unwrap())
-    };
-    JOB.get_or_init(parse).clone()
+    let parse = || Job::parse(Path::new("jobs/invoices.toml"), &small(), &|_| None).unwrap();
+    JOB.get_or_init(|| Arc::new(parse())).clone()
 }
 
 /// One life. Dropped, it is dead: the locks are free and nothing is written any more.
 pub(crate) struct Process {
     stages: Vec<Box<dyn Stage>>,
-    store: Store,
+    pub(crate) context: Arc<Context>,
+    pub(crate) store: Store,
     incarnation: Option<Incarnation>,
     command: i64,
     clock: Arc<ManualClock>,
@@ -147,10 +169,11 @@ impl Process {
         let incarnation = store.begin_incarnation(&id, "host", std::process::id(), "0", now)?;
         let command = store.command_started(&id, &["drain".to_owned()], now)?;
         let context = Arc::new(context(world, "state", faults.seam(), id));
-        let inbox = FolderInbox::new(job(), world.path("landing"), world.clock.clone());
+        let inbox = FolderInbox::new(world.job(), world.path("landing"), world.clock.clone());
         let inbox = Box::new(WatchedInbox::new(inbox, &state));
         Ok(Self {
             stages: stages(world, &context, inbox)?,
+            context,
             store,
             incarnation: Some(incarnation),
             command,
@@ -194,7 +217,7 @@ impl Process {
 pub(crate) fn context(world: &World, state: &str, seam: Seam, incarnation: String) -> Context {
     let spool = world.path(state).join("spool");
     std::fs::create_dir_all(&spool).unwrap();
-    let job = job();
+    let job = world.job();
     let landing: Arc<dyn ObjectStore> = Arc::new(MeddledLanding::new(&world.path("landing")));
     let (path, clock, ledger_seam) = (world.warehouse(), world.clock.clone(), seam.clone());
     let open_warehouse = move || {
@@ -227,7 +250,7 @@ pub(crate) fn stages(
     context: &Arc<Context>,
     inbox: Box<dyn Inbox>,
 ) -> Outcome<Vec<Box<dyn Stage>>> {
-    let job = job();
+    let job = world.job();
     let tables = job.definition.schema().tables.iter().map(|table| table.name.clone()).collect();
     let catalog: Box<dyn Catalog> =
         Box::new(EmbeddedCatalog::new(&world.path("curated"), tables, world.clock.clone()));

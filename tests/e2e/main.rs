@@ -14,6 +14,7 @@ mod configuration;
 mod crawls;
 mod demo;
 mod full;
+mod giving_up;
 mod large;
 mod printing;
 mod processes;

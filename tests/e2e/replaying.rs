@@ -146,7 +146,23 @@ fn filters_choose_among_the_rejected() {
     project.run(&["jobs", "replay"]).exits(2).tells("say what to replay");
     project.run(&["jobs", "replay", "--rejected", "--job", "nothing"]).exits(2).tells("there is no job");
     project.run(&["jobs", "replay", "--rejected", "1999", "--yes"]).exits(1);
-    replay(&project, &["--rejected", "--key", "customer 1/*", "--yes"], 0);
+    // The beginning of an id does where it begins no other.
+    let ids = |order: &str| -> String {
+        project
+            .ask(&format!("SELECT batch_id FROM sluicegate_batch ORDER BY load_number {order} LIMIT 1"))
+            .unwrap()
+    };
+    let (first, second) = (ids(""), ids("DESC"));
+    let common = first.bytes().zip(second.bytes()).take_while(|(a, b)| a == b).count();
+    assert_eq!(matched(&[&first[..=common]]), 9);
+    assert_eq!(matched(&[&second[..=common]]), 1);
+    assert_eq!(matched(&[&first[..=common], &second]), 10);
+    project.run(&["jobs", "replay", "--rejected", &first[..common], "--yes"]).exits(2).tells("more than one");
+    // What the dry run prints is just what the real one prints, before what came of it.
+    let words = ["jobs", "replay", "--rejected", "--key", "customer 1/*"];
+    let dry = project.run(&[&words[..], &["--dry-run"]].concat()).exits(0).stdout;
+    let real = project.run(&[&words[..], &["--yes"]].concat()).exits(0).stdout;
+    assert!(dry.contains("new batch 1") && real.starts_with(&dry), "{dry}\n{real}");
     assert_eq!(project.ask("SELECT count(*) FROM invoices"), Some(3));
 }
 
@@ -222,6 +238,18 @@ fn a_parked_batch_goes_on_from_where_it_failed() {
     );
     let plan = replay(&project, &["--state", "failed", "--dry-run"], 0);
     assert_eq!(plan["resumed"][0]["from"], "archived", "{plan}");
+    let id = plan["resumed"][0]["batch_id"].as_str().unwrap();
+    for (words, matches) in [
+        (&["--state", "failed", "--since", "1h"][..], true),
+        (&["--state", "failed", "--since", "2999-01-01"], false),
+        (&["--state", "failed", "--key", "customer 1/*"], true),
+        (&["--state", "failed", "--key", "nobody/*"], false),
+        (&["--state", "failed", "--reason", "*"], true),
+        (&[&id[..18]], true),
+    ] {
+        let plan = replay(&project, &[words, &["--dry-run"]].concat(), 0);
+        assert_eq!(plan["resumed"].as_array().unwrap().len(), usize::from(matches), "{words:?}: {plan}");
+    }
     replay(&project, &["latest", "--yes"], 0);
     loaded_once(&project, &documents);
     let batch = plan["resumed"][0]["batch_id"].as_str().unwrap();

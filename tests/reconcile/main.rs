@@ -12,6 +12,7 @@ mod behind;
 mod closing;
 mod killed;
 mod mending;
+mod read_again;
 mod report;
 #[cfg(feature = "postgres")]
 #[allow(dead_code, reason = "the warehouse's own tests use the rest")]

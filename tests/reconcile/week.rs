@@ -135,6 +135,13 @@ fn is_told_and_mended(project: &Project) {
         ],
         "{report:#}"
     );
+    let days = report["jobs"].as_array().unwrap();
+    let helps: Vec<&str> = days
+        .iter()
+        .flat_map(|day| day["attention"].as_array().unwrap())
+        .map(|attention| attention["command"].as_str().unwrap())
+        .collect();
+    assert_eq!(helps.len(), 4, "{helps:?}");
     let missed = &day(&report, &date(1))["discrepancies"][0];
     assert_eq!(
         (missed["kind"].as_str(), &missed["documents"]),
@@ -156,6 +163,22 @@ fn is_told_and_mended(project: &Project) {
     }
     let mended = reconcile(project, &[], 0);
     assert_eq!((mended["balanced"].as_bool(), kinds(&mended)), (Some(true), vec![]), "{mended:#}");
+    // Each command that helps a document runs as it is told; without a terminal a replay cannot ask.
+    for command in helps {
+        if command.contains("jobs replay --rejected --key 'broken date.txt'") {
+            // The job file is as it was, so it is rejected again.
+            as_told(project, &format!("{command} --yes")).exits(3).prints("broken date.txt");
+        } else {
+            as_told(project, command).exits(0).prints(".txt");
+        }
+    }
+    as_told(project, "sluicegate jobs abandon 'broken date.txt' --because 'sent again by hand'").exits(0);
+    let given_up = reconcile(project, &[], 0);
+    assert_eq!(
+        day(&given_up, &date(6))["balance"]["abandoned"],
+        1,
+        "a closed day is looked at again: {given_up:#}"
+    );
     let first = reconcile(project, &["--date", &date(6)], 0);
     assert_eq!(day(&first, &date(6))["accepted"][0]["kind"], "changed_rows", "{first:#}");
     // Everything but today is closed now, and nothing has changed since.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sluicegate_state::seam::Seam;
-use sluicegate_state::{BatchEvent, Moved, ReplaySeal, Store};
+use sluicegate_state::{BatchEvent, Moved, Store};
 
 use crate::config::Config;
 use crate::pipeline::context::Context;
@@ -121,34 +121,7 @@ pub(super) fn begin(
         }
         ids.push(parked.batch_id.clone());
     }
-    let parents: Vec<Vec<String>> =
-        choice.plan.batches.iter().map(|batch| batch.parents.iter().cloned().collect()).collect();
-    let causes: Vec<String> = choice
-        .plan
-        .batches
-        .iter()
-        .map(|batch| format!("{operator} replays {}", super::choice::parents_in_words(&batch.parents)))
-        .collect();
-    let seals: Vec<ReplaySeal<'_>> = choice
-        .plan
-        .batches
-        .iter()
-        .zip(&parents)
-        .zip(&causes)
-        .map(|((batch, parents), cause)| ReplaySeal {
-            job: &batch.job,
-            members: &batch.members,
-            parents,
-            replay: batch.replay,
-            estimated_rows: batch.estimated_rows,
-            incarnation: &incarnation,
-            definition_hash: &batch.definition_hash,
-            cause,
-        })
-        .collect();
-    tracing::debug!(state = %config.settings.state.display(), batches = seals.len(), "a replay begins");
-    if !seals.is_empty() {
-        ids.extend(session.store().seal_replays(&seals, clock.now())?);
-    }
+    tracing::debug!(state = %config.settings.state.display(), batches = choice.plan.batches.len(), "a replay begins");
+    ids.extend(choice.plan.seal(session.store(), &operator, &incarnation, clock.now())?);
     Ok(ids)
 }

@@ -1,6 +1,6 @@
 //! What is to be replayed: the same for a dry run, for the question, and for the real thing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -192,14 +192,6 @@ fn line(batch: &Batch, from: BatchState) -> Line {
     }
 }
 
-/// The parents of a replay, for people.
-pub(super) fn parents_in_words(parents: &BTreeSet<String>) -> String {
-    match (parents.first(), parents.len()) {
-        (Some(only), 1) => format!("documents of batch {only}"),
-        (_, count) => format!("documents of {}", counted(count as u64, "batch", "batches")),
-    }
-}
-
 impl Choice {
     /// Whether there is nothing to bring to an end.
     pub(super) fn is_empty(&self) -> bool {
@@ -213,7 +205,7 @@ impl Choice {
 
     /// Whether something was left out that a person has to look at.
     pub(super) fn leaves_something(&self) -> bool {
-        !self.not_eligible.is_empty() || self.plan.left_out.iter().any(|left| !left.busy)
+        !self.not_eligible.is_empty() || self.plan.left_out.iter().any(|left| !left.busy && !left.loaded)
     }
 
     /// The end of a replay that has nothing to do.
@@ -292,7 +284,7 @@ impl Choice {
                 batch.job.clone(),
                 batch.members.len().to_string(),
                 batch.bytes.to_string(),
-                parents_in_words(&batch.parents),
+                batch.parents_in_words(),
             ]);
         }
         sheet

@@ -10,6 +10,7 @@ use sluicegate_state::{Batch, BatchState, Store};
 
 use crate::config::Config;
 use crate::ports::clock::SystemClock;
+use crate::ports::decisions::is_left_loaded;
 use crate::ports::warehouse::{DocumentOutcome, Warehouse};
 
 use super::super::args::{DrainOptions, Flags, Format};
@@ -153,7 +154,9 @@ fn end_of(
     };
     for verdict in verdicts {
         *documents.entry(verdict.outcome.clone()).or_default() += 1;
-        if DocumentOutcome::from_word(&verdict.outcome).is_some_and(DocumentOutcome::needs_a_person) {
+        let needs_a_person =
+            DocumentOutcome::from_word(&verdict.outcome).is_some_and(DocumentOutcome::needs_a_person);
+        if needs_a_person || is_left_loaded(&verdict.outcome, &verdict.reason) {
             failed.push(Failed {
                 batch_id: batch.batch_id.clone(),
                 key: verdict.key,

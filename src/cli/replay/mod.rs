@@ -21,7 +21,7 @@ use super::replay_args::ReplayOptions;
 use super::session::Session;
 use super::signals::stop_on_signal;
 
-pub(super) use begin::{operation, operator, parts};
+pub(super) use begin::{Parts, operation, operator, parts};
 use choice::{Choice, choose};
 
 /// `sluicegate jobs replay`.

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
-use sluicegate_state::{Notification, ReplayMember, Store, Timestamp};
+use sluicegate_state::{Notification, ReplayMember, ReplaySeal, Store, Timestamp};
 
 use crate::archive::object_key;
 use crate::failure::Outcome;
-use crate::job::Job;
+use crate::job::{Job, OnConflict};
 use crate::ports::decisions::{Decision, DecisionQuery};
 use crate::ports::warehouse::{DocumentOutcome, Warehouse};
 
@@ -30,7 +30,8 @@ pub struct Wish {
     pub reason: Option<Pattern>,
     /// Only documents with such a key.
     pub key: Option<Pattern>,
-    /// Whatever was not loaded and is in the archive, and not only what was rejected.
+    /// Whatever was not loaded and is in the archive, and not only what was rejected; where the later record wins, what was
+    /// loaded too.
     pub whole: bool,
 }
 
@@ -66,6 +67,18 @@ pub struct LeftOut {
     pub example: String,
     /// Another replay has them already, so nobody has to look.
     pub busy: bool,
+    /// They are loaded, and that is all right.
+    pub loaded: bool,
+}
+
+/// Why a document is left out.
+enum Obstacle {
+    /// There are no bytes of it.
+    Unread,
+    /// Another replay has it.
+    Busy,
+    /// It is loaded, and its own rows would be in its way.
+    Loaded,
 }
 
 /// What a wish comes to.
@@ -75,8 +88,57 @@ pub struct Plan {
     pub batches: Vec<PlannedBatch>,
     /// What is left out.
     pub left_out: Vec<LeftOut>,
-    /// Every batch that decided about something that fits the wish, and when, RFC 3339.
+    /// Every batch that decided about something that fits the wish, and when, RFC 3339; no time where all of it stays as
+    /// it was loaded.
     pub decided: BTreeMap<String, String>,
+}
+
+impl Plan {
+    /// Writes down all new batches in one transaction of the state: before it nothing has happened, after it every drain
+    /// carries them on. Their ids, in order.
+    ///
+    /// # Errors
+    /// The state cannot be written.
+    pub fn seal(
+        &self,
+        store: &mut Store,
+        operator: &str,
+        incarnation: &str,
+        now: Timestamp,
+    ) -> Outcome<Vec<String>> {
+        if self.batches.is_empty() {
+            return Ok(Vec::new());
+        }
+        let parents: Vec<Vec<String>> =
+            self.batches.iter().map(|batch| batch.parents.iter().cloned().collect()).collect();
+        let causes: Vec<String> = self
+            .batches
+            .iter()
+            .map(|batch| format!("{operator} replays {}", batch.parents_in_words()))
+            .collect();
+        let seals =
+            self.batches.iter().zip(&parents).zip(&causes).map(|((batch, parents), cause)| ReplaySeal {
+                job: &batch.job,
+                members: &batch.members,
+                parents,
+                replay: batch.replay,
+                estimated_rows: batch.estimated_rows,
+                incarnation,
+                definition_hash: &batch.definition_hash,
+                cause,
+            });
+        Ok(store.seal_replays(&seals.collect::<Vec<_>>(), now)?)
+    }
+}
+
+impl PlannedBatch {
+    /// Whose documents it has, for people.
+    pub fn parents_in_words(&self) -> String {
+        match (self.parents.first(), self.parents.len()) {
+            (Some(only), 1) => format!("documents of batch {only}"),
+            (_, count) => format!("documents of {count} batches"),
+        }
+    }
 }
 
 /// Makes the plan. Nothing is written.
@@ -99,7 +161,14 @@ pub fn plan(context: &Context, store: &Store, warehouse: &mut dyn Warehouse, wis
             left_out: BTreeMap::new(),
             decided: &mut plan.decided,
         };
-        planner.add_all(warehouse, wish)?;
+        let mut found = planner.find_all(warehouse, wish)?;
+        if job.on_conflict == OnConflict::Replace {
+            // Inside a batch the last member with a key has it, so the members come in the order of their landing.
+            found.sort_by_cached_key(landing_order);
+        }
+        for (decision, member) in found {
+            planner.take(&decision, member);
+        }
         let mut batches = planner.finish();
         plan.left_out.extend(planner.left_out.into_values());
         plan.batches.append(&mut batches);
@@ -107,11 +176,17 @@ pub fn plan(context: &Context, store: &Store, warehouse: &mut dyn Warehouse, wis
     Ok(plan)
 }
 
-/// The outcomes that a wish is about. What could not be read has no bytes in the archive; a duplicate brings nothing; a
-/// loaded document is left alone, because no claim takes it over.
+/// The outcomes that a wish is about. What could not be read has no bytes in the archive; a duplicate brings nothing, and
+/// so does what was superseded.
 fn outcomes(wish: &Wish) -> &'static [DocumentOutcome] {
-    use DocumentOutcome::{Abandoned, Conflict, Rejected};
-    if wish.whole { &[Rejected, Conflict, Abandoned] } else { &[Rejected] }
+    use DocumentOutcome::{Abandoned, Conflict, Loaded, Rejected};
+    if wish.whole { &[Loaded, Rejected, Conflict, Abandoned] } else { &[Rejected] }
+}
+
+/// The beginning of a `source_order`: when a document landed, and its sequencer.
+fn landing_order((decision, member): &(Decision, ReplayMember)) -> (String, String) {
+    let sequencer = member.notification.sequencer.as_deref().unwrap_or_default();
+    (decision.landed_at.clone(), format!("{sequencer:0<32}"))
 }
 
 /// The notifications of replays that are under way, and which those are: nothing is replayed twice at a time.
@@ -146,7 +221,13 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    fn add_all(&mut self, warehouse: &mut dyn Warehouse, wish: &Wish) -> Outcome<()> {
+    /// What can be replayed, in the order of batch and ordinal.
+    fn find_all(
+        &mut self,
+        warehouse: &mut dyn Warehouse,
+        wish: &Wish,
+    ) -> Outcome<Vec<(Decision, ReplayMember)>> {
+        let mut found = Vec::new();
         let mut after: Option<(String, u32)> = None;
         loop {
             let query = DecisionQuery {
@@ -158,43 +239,52 @@ impl Planner<'_> {
                 limit: PAGE,
             };
             let page = warehouse.decisions().decided(&query)?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some(last) = page.last() else { return Ok(found) };
             after = Some((last.batch_id.clone(), last.ordinal));
-            for decision in page.iter().filter(|decision| fits(wish, decision)) {
-                self.add(decision)?;
+            for decision in page.into_iter().filter(|decision| fits(wish, decision)) {
+                if let Some(member) = self.find(&decision)? {
+                    found.push((decision, member));
+                }
             }
         }
     }
 
-    fn add(&mut self, decision: &Decision) -> Outcome<()> {
-        if !self.decided.contains_key(&decision.batch_id) {
-            self.decided.insert(decision.batch_id.clone(), decision.decided_at.clone());
+    /// The member that a decision is about, if it can be replayed.
+    fn find(&mut self, decision: &Decision) -> Outcome<Option<ReplayMember>> {
+        let is_loaded = decision.outcome == DocumentOutcome::Loaded.as_str();
+        if is_loaded && self.job.on_conflict != OnConflict::Replace {
+            self.decided.entry(decision.batch_id.clone()).or_default();
+            let why = "loaded, and stays so: only a job with on_conflict = \"replace\" loads it again";
+            self.leave_out(decision, why.to_owned(), &Obstacle::Loaded);
+            return Ok(None);
         }
+        self.decided.insert(decision.batch_id.clone(), decision.decided_at.clone());
         if !decision.archived {
-            self.leave_out(decision, "its bytes were never read, so no archive holds them".to_owned(), false);
-            return Ok(());
+            let why = "its bytes were never read, so no archive holds them";
+            self.leave_out(decision, why.to_owned(), &Obstacle::Unread);
+            return Ok(None);
         }
         let Some(member) = self.member(decision)? else {
             let key = object_key(&self.job.name, &decision.batch_id);
-            self.leave_out(decision, format!("the archive object {key} is gone"), false);
-            return Ok(());
+            self.leave_out(decision, format!("the archive object {key} is gone"), &Obstacle::Unread);
+            return Ok(None);
         };
         if let Some(batch) = self.busy.get(&member.notification.identity()) {
-            self.leave_out(decision, format!("batch {batch} is replaying it already"), true);
-            return Ok(());
+            self.leave_out(decision, format!("batch {batch} is replaying it already"), &Obstacle::Busy);
+            return Ok(None);
         }
-        self.take(decision, member);
-        Ok(())
+        Ok(Some(member))
     }
 
-    fn leave_out(&mut self, decision: &Decision, why: String, busy: bool) {
+    fn leave_out(&mut self, decision: &Decision, why: String, obstacle: &Obstacle) {
         let job = self.job.name.clone();
         let entry = self.left_out.entry(why.clone()).or_insert_with(|| LeftOut {
             job,
             why,
             documents: 0,
             example: decision.key.clone(),
-            busy,
+            busy: matches!(obstacle, Obstacle::Busy),
+            loaded: matches!(obstacle, Obstacle::Loaded),
         });
         entry.documents += 1;
     }

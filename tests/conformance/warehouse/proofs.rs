@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use sluicegate::curated::Counted;
-use sluicegate::ports::proof::{LostRow, Operation, ProofBatch, Reconciliation};
+use sluicegate::ports::proof::{GivenUp, LostRow, Operation, ProofBatch, Reconciliation};
 use sluicegate::ports::warehouse::{DocumentOutcome, Warehouse};
 
 use super::batches::{Batch, Content, JOB, batch, bill, bills, count, member, ready};
@@ -23,6 +23,7 @@ cases![
     documents_that_were_turned_away_are_told_with_their_reasons,
     the_newest_revision_of_a_day_counts,
     a_batch_is_freed_from_its_crawl,
+    one_document_is_given_up_with_its_record_or_not_at_all,
 ];
 
 const ITEMS: [[&str; 3]; 2] = [["1", "lämp, \"large\"", "1.00"], ["2", "", ""]];
@@ -266,4 +267,43 @@ fn a_batch_is_freed_from_its_crawl(bench: &dyn Bench) {
     assert_eq!(warehouse.awaiting_crawl(JOB).unwrap(), 1);
     let freed = proofs(&mut *warehouse, None);
     assert_eq!((&freed[0].crawl_id, freed[1].crawl_id.as_deref()), (&None, Some("none")));
+}
+
+fn one_document_is_given_up_with_its_record_or_not_at_all(bench: &dyn Bench) {
+    let mut warehouse = ready(bench);
+    let members = [
+        bills("loaded", &[bill("1", "1.00", &[])]),
+        member("rejected", Content::Broken(vec![], "a bad line")),
+        member("missing", Content::Unread(DocumentOutcome::Missing, "gone")),
+        bills("conflict", &[bill("1", "2.00", &[])]),
+        bills("duplicate", &[bill("1", "1.00", &[])]),
+    ];
+    batch(1, &members).load(&mut *warehouse);
+    let document = |key: &str, version: &str| GivenUp {
+        job: JOB.to_owned(),
+        bucket: "local".to_owned(),
+        key: key.to_owned(),
+        version: version.to_owned(),
+        reason: "ann@desk gave it up".to_owned(),
+    };
+    for (key, version) in [("loaded", "loaded@v1"), ("duplicate", "duplicate@v1"), ("rejected", "another")] {
+        assert!(!warehouse.proof().give_up(&document(key, version), &operation()).unwrap(), "{key}");
+    }
+    assert_eq!(warehouse.proof().operations().unwrap(), [], "what was not done is not recorded");
+    for key in ["rejected", "missing", "conflict"] {
+        assert!(
+            warehouse.proof().give_up(&document(key, &format!("{key}@v1")), &operation()).unwrap(),
+            "{key}"
+        );
+        let row = warehouse.documents_by_key(key).unwrap().remove(0);
+        assert_eq!((&*row.outcome, &*row.reason), ("abandoned", "ann@desk gave it up"));
+        assert_eq!((row.line, row.text), (None, None), "what was wrong with it is in its verdict");
+        assert_ne!(warehouse.verdicts_by_key(key).unwrap()[0].outcome, "abandoned");
+    }
+    assert!(!warehouse.proof().give_up(&document("rejected", "rejected@v1"), &operation()).unwrap(), "once");
+    assert_eq!(warehouse.proof().operations().unwrap().len(), 3);
+    assert_eq!(warehouse.proof().unsettled_documents(JOB, 9).unwrap(), []);
+    let counts = proofs(&mut *warehouse, None).remove(0).days;
+    let abandoned = counts.iter().find(|count| count.outcome == "abandoned").unwrap();
+    assert_eq!(abandoned.documents, 3, "the balance counts them");
 }

@@ -67,7 +67,7 @@ fn look_at(world: &World, rebuilt: bool) -> Vec<String> {
 }
 
 /// The rows of a statement as text; NULL is empty.
-fn select(connection: &Connection, sql: &str) -> Vec<Vec<String>> {
+pub(crate) fn select(connection: &Connection, sql: &str) -> Vec<Vec<String>> {
     let mut statement = connection.prepare(sql).unwrap();
     let width = statement.column_count();
     let text = |value: ValueRef<'_>| match value {
@@ -89,7 +89,7 @@ fn none(connection: &Connection, what: &str, sql: &str) {
 }
 
 /// The files below a folder, as sorted relative paths; what begins with a dot at the top is the owner's own.
-fn files(folder: &Path) -> Vec<String> {
+pub(crate) fn files(folder: &Path) -> Vec<String> {
     fn walk(root: &Path, folder: &Path, found: &mut Vec<String>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
