@@ -11,4 +11,5 @@ pub mod object_store;
 pub mod proof;
 pub mod query_engine;
 pub mod server;
+pub mod story;
 pub mod warehouse;
