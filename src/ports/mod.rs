@@ -7,6 +7,7 @@ pub mod clock;
 pub mod decisions;
 pub mod definitions;
 pub mod inbox;
+pub(crate) mod ledger_text;
 pub mod object_store;
 pub mod proof;
 pub mod query_engine;

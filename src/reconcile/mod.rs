@@ -3,11 +3,13 @@
 //! Places in, balance and discrepancies out. [`run`] asks the ports, one module a place; [`model`] is what comes out;
 //! [`mend`] does what is safe about it. Nothing here knows an adapter.
 
+mod closed;
 mod coverage;
 mod day;
 mod finding;
 mod flight;
 mod ledger;
+mod listing;
 pub mod mend;
 pub mod model;
 mod objects;

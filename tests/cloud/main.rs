@@ -39,3 +39,4 @@ mod hidden;
 mod large;
 mod locked;
 mod microburst;
+mod proof;
