@@ -35,6 +35,28 @@ pub struct ProofTable {
     pub live: Counted,
 }
 
+/// Which objects of a job are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectsOf<'a> {
+    /// The CSV objects of this target table, of published batches.
+    Table(&'a str),
+    /// The archive objects of every batch.
+    Archive,
+}
+
+/// An object that should lie somewhere, because the ledger says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FixedObject {
+    /// The batch that made it.
+    pub batch_id: String,
+    /// Its key under its location.
+    pub key: String,
+    /// Its size, where the COMMIT fixed it: the ledger knows no size of an archive object.
+    pub bytes: Option<u64>,
+    /// Whether a crawl that succeeded covers it.
+    pub covered: bool,
+}
+
 /// How many documents of a day a batch has decided about, by outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DayCount {
@@ -187,6 +209,19 @@ pub trait Proof {
         day: Option<NaiveDate>,
         visit: &mut dyn FnMut(ProofBatch) -> Outcome<()>,
     ) -> Outcome<()>;
+
+    /// At most `limit` objects of batches after the batch `after` (empty: from the first), in the order of the batch ids,
+    /// which is that of the keys.
+    fn fixed_objects(
+        &mut self,
+        job: &str,
+        of: ObjectsOf<'_>,
+        after: &str,
+        limit: usize,
+    ) -> Outcome<Vec<FixedObject>>;
+
+    /// The days of the documents that these batches decided about and nobody decided about later.
+    fn days_of(&mut self, batch_ids: &[String]) -> Outcome<BTreeSet<NaiveDate>>;
 
     /// Rows of the target tables whose batch the ledger does not know; at most `records` keys of each.
     fn strange_rows(&mut self, schema: &Schema, records: usize) -> Outcome<Vec<StrangeRows>>;

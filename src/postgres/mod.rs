@@ -19,6 +19,7 @@ mod load;
 mod merge;
 mod migrate;
 mod proof;
+mod proof_objects;
 mod proof_rows;
 mod recent;
 mod replace;
@@ -34,11 +35,11 @@ pub use inspect::{Wanted, inspect};
 pub use recent::Recent;
 pub use warehouse::PostgresWarehouse;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use sluicegate_state::Timestamp;
 
 use crate::config::Secret;
-use crate::failure::{Failure, Outcome};
+use crate::ports::ledger_text::parse_time;
 
 use address::{Address, TlsMode};
 
@@ -57,12 +58,6 @@ pub fn get_ready(url: &Secret) {
 /// A time in whole seconds, as `landed_at` is kept.
 fn seconds_text(at: Timestamp) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
-fn parse_time(text: &str) -> Outcome<Timestamp> {
-    DateTime::parse_from_rfc3339(text).map(|time| time.with_timezone(&Utc)).map_err(|error| {
-        Failure::permanent(format!("the ledger holds {text:?} where a time belongs: {error}"))
-    })
 }
 
 /// A count on its way into a `bigint`.

@@ -8,10 +8,11 @@ use postgres::{Error, IsolationLevel, Row, Transaction};
 
 use crate::curated::{Counted, Totals};
 use crate::effects;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
+use crate::ports::ledger_text::parse_day;
 use crate::ports::proof::{
-    DayCount, GivenUp, LostRow, Operation, Proof, ProofBatch, ProofTable, Reconciliation, StoredDefinition,
-    StrangeRows, TurnedAway, UnsettledDocument,
+    DayCount, FixedObject, GivenUp, LostRow, ObjectsOf, Operation, Proof, ProofBatch, ProofTable,
+    Reconciliation, StoredDefinition, StrangeRows, TurnedAway, UnsettledDocument,
 };
 use crate::schema::{Schema, Table};
 
@@ -19,7 +20,7 @@ use super::error::failure;
 use super::ledger::time_text;
 use super::session::merge_limit;
 use super::warehouse::PostgresWarehouse;
-use super::{bigint, count, parse_time, proof_rows};
+use super::{bigint, count, parse_time, proof_objects, proof_rows};
 
 /// Batches that are read at a time.
 const PAGE: i64 = 500;
@@ -64,6 +65,22 @@ impl Proof for PostgresWarehouse {
             }
         }
         transaction.commit().map_err(failure)
+    }
+
+    fn fixed_objects(
+        &mut self,
+        job: &str,
+        of: ObjectsOf<'_>,
+        after: &str,
+        limit: usize,
+    ) -> Outcome<Vec<FixedObject>> {
+        proof_objects::fixed_objects(&mut self.session.client, job, of, after, limit).map_err(failure)
+    }
+
+    fn days_of(&mut self, batch_ids: &[String]) -> Outcome<BTreeSet<NaiveDate>> {
+        let sql = "SELECT DISTINCT day::text FROM sluicegate.document WHERE batch_id = ANY($1::text[])";
+        let rows = self.session.client.query(sql, &[&batch_ids]).map_err(failure)?;
+        rows.iter().map(|row| parse_day(row.get(0))).collect()
     }
 
     fn strange_rows(&mut self, schema: &Schema, records: usize) -> Outcome<Vec<StrangeRows>> {
@@ -378,10 +395,4 @@ fn live(row: &Row) -> Counted {
     let parts = (4..8).map(|index| u128::from(count(row.get(index))));
     let digest = parts.zip([96, 64, 32, 0]).fold(0_u128, |sum, (part, bits)| sum.wrapping_add(part << bits));
     Counted::new(count(row.get(2)), &sums(row.get(3)), &format!("{digest:032x}"))
-}
-
-fn parse_day(text: &str) -> Outcome<NaiveDate> {
-    text.parse().map_err(|error| {
-        Failure::permanent(format!("the ledger holds {text:?} where a day belongs: {error}"))
-    })
 }

@@ -42,6 +42,11 @@ pub struct Statement {
 }
 
 impl Statement {
+    /// A statement with nothing put in front.
+    pub fn as_it_is(text: &str) -> Self {
+        Self { text: text.to_owned(), inserted: None }
+    }
+
     /// An engine's message, whose `line 3:7` mean the text, with the places in the user's own words.
     pub fn in_users_places(&self, message: &str) -> String {
         let Some((line, column, length)) = self.inserted else { return message.to_owned() };

@@ -84,17 +84,21 @@ pub(super) fn uncovered(day: NaiveDate, coverage: Coverage, batches: &[&str]) ->
 
 /// Partitions that a crawl reported as covered and that are not registered, with their batches; how many there should
 /// be.
+///
+/// Where no partition of any table of the job is registered, none is needed if queries see every row all the same:
+/// partition projection works so, and so do stand-ins whose crawler makes nothing.
 pub(super) fn partitions(
     catalog: &mut dyn Catalog,
+    queries: &mut Queries<'_>,
     covered: &[(&ProofBatch, NaiveDate)],
     findings: &mut Vec<Finding>,
     unregistered: &mut BTreeSet<String>,
 ) -> Outcome<BTreeMap<NaiveDate, u64>> {
-    let mut wanted: BTreeMap<(&str, String), (NaiveDate, Vec<&str>)> = BTreeMap::new();
+    let mut wanted: BTreeMap<(&str, String), (NaiveDate, Vec<&ProofBatch>)> = BTreeMap::new();
     for (batch, home) in covered {
         for table in batch.tables.iter().filter(|table| table.csv_key.is_some()) {
             let Some(dt) = dt_of(&batch.batch_id) else { continue };
-            wanted.entry((&table.table, dt)).or_insert_with(|| (*home, Vec::new())).1.push(&batch.batch_id);
+            wanted.entry((&table.table, dt)).or_insert_with(|| (*home, Vec::new())).1.push(batch);
         }
     }
     let tables: BTreeSet<&str> = wanted.keys().map(|(table, _)| *table).collect();
@@ -102,53 +106,97 @@ pub(super) fn partitions(
     for table in tables {
         registered.insert(table, catalog.partitions(table)?);
     }
+    let registers_none = registered.values().all(BTreeSet::is_empty);
     let mut expected = BTreeMap::new();
     for ((table, dt), (home, batches)) in &wanted {
+        if registers_none && queries.see_all(table, dt, batches)? {
+            tracing::info!("no partition of {table}_csv is registered, and queries see dt={dt} without one");
+            continue;
+        }
         *expected.entry(*home).or_default() += 1;
         if !registered[table].contains(dt) {
-            let detail = format!(
-                "the partition dt={dt} of {table}_csv is not registered, although a crawl covered it: queries do not see \
-                 {}",
-                counted(batches.len() as u64, "batch object")
-            );
-            let mut finding = Finding::new(*home, Kind::MissingPartition, format!("{table}/{dt}"), detail);
-            finding.batch_id = batches.first().map(|batch_id| (*batch_id).to_owned());
-            findings.push(finding);
-            unregistered.extend(batches.iter().map(|batch_id| (*batch_id).to_owned()));
+            findings.push(not_registered(*home, table, dt, batches));
+            unregistered.extend(batches.iter().map(|batch| batch.batch_id.clone()));
         }
     }
     Ok(expected)
 }
 
+fn not_registered(home: NaiveDate, table: &str, dt: &str, batches: &[&ProofBatch]) -> Finding {
+    let detail = format!(
+        "the partition dt={dt} of {table}_csv is not registered, although a crawl covered it: queries do not see {}",
+        counted(batches.len() as u64, "batch object")
+    );
+    let mut finding = Finding::new(home, Kind::MissingPartition, format!("{table}/{dt}"), detail);
+    finding.batch_id = batches.first().map(|batch| batch.batch_id.clone());
+    finding
+}
+
+/// The query engine, where there is one, asked once for each table and date.
+pub(super) struct Queries<'a> {
+    engine: Option<&'a mut (dyn QueryEngine + 'static)>,
+    schemas: &'a BTreeMap<String, Schema>,
+    /// An engine that reads every object stumbles over one that is damaged, which is told already.
+    damaged: bool,
+    asked: BTreeMap<(String, String), BTreeMap<String, Counted>>,
+}
+
+impl<'a> Queries<'a> {
+    pub(super) fn new(
+        engine: Option<&'a mut (dyn QueryEngine + 'static)>,
+        schemas: &'a BTreeMap<String, Schema>,
+        damaged: bool,
+    ) -> Self {
+        Self { engine, schemas, damaged, asked: BTreeMap::new() }
+    }
+
+    /// Whether queries see just what the loads of these batches fixed in a table.
+    fn see_all(&mut self, table: &str, dt: &str, batches: &[&ProofBatch]) -> Outcome<bool> {
+        for batch in batches {
+            let Some(fixed) = batch.tables.iter().find(|known| known.table == table) else { continue };
+            match self.seen(batch, table, dt) {
+                Ok(Some(seen)) if Counted::from(&fixed.fixed).has_same_sums(&seen) => {}
+                Ok(_) => return Ok(false),
+                Err(_) if self.damaged => return Ok(false),
+                Err(failure) => return Err(failure.while_doing("asking the query engine")),
+            }
+        }
+        Ok(true)
+    }
+
+    /// What the engine counts and sums of a batch; none where it cannot be asked.
+    fn seen(&mut self, batch: &ProofBatch, table: &str, dt: &str) -> Outcome<Option<Counted>> {
+        let schema = self.schemas.get(&batch.definition_hash);
+        let described = schema.and_then(|schema| schema.tables.iter().find(|known| known.name == table));
+        let (Some(engine), Some(described)) = (self.engine.as_deref_mut(), described) else {
+            return Ok(None);
+        };
+        let place = (table.to_owned(), dt.to_owned());
+        if !self.asked.contains_key(&place) {
+            self.asked.insert(place.clone(), ask(engine, described, dt)?);
+        }
+        Ok(Some(self.asked[&place].get(&batch.batch_id).cloned().unwrap_or_default()))
+    }
+}
+
 /// Compares what the query engine counts and sums with what the loads fixed; how many rows it should see.
 pub(super) fn query(
-    engine: &mut dyn QueryEngine,
-    schemas: &BTreeMap<String, Schema>,
+    queries: &mut Queries<'_>,
     visible: &[(&ProofBatch, NaiveDate)],
     strays: &[String],
     findings: &mut Vec<Finding>,
 ) -> Outcome<BTreeMap<NaiveDate, u64>> {
     let mut expected = BTreeMap::new();
-    let mut asked: BTreeMap<(String, String), BTreeMap<String, Counted>> = BTreeMap::new();
     for (batch, home) in visible {
-        let (Some(dt), Some(schema)) = (dt_of(&batch.batch_id), schemas.get(&batch.definition_hash)) else {
-            continue;
-        };
+        let Some(dt) = dt_of(&batch.batch_id) else { continue };
         for table in batch.tables.iter().filter(|table| table.csv_key.is_some()) {
-            let Some(described) = schema.tables.iter().find(|known| known.name == table.table) else {
-                continue;
-            };
             // A stray object is told by itself; that a query counts its rows is no second trouble.
             let folder = format!("{}/dt={dt}/", table.table);
             if strays.iter().any(|key| key.starts_with(&folder)) {
                 continue;
             }
+            let Some(seen) = queries.seen(batch, &table.table, &dt)? else { continue };
             *expected.entry(*home).or_default() += table.fixed.rows;
-            let place = (table.table.clone(), dt.clone());
-            if !asked.contains_key(&place) {
-                asked.insert(place.clone(), ask(engine, described, &dt)?);
-            }
-            let seen = asked[&place].get(&batch.batch_id).cloned().unwrap_or_default();
             if !Counted::from(&table.fixed).has_same_sums(&seen) {
                 findings.push(differs(batch, table, &seen, *home));
             }

@@ -60,6 +60,8 @@ pub(super) struct DayParts<'a> {
     pub(super) last: Option<&'a Reconciliation>,
     /// The day is over, and no batch of it is on its way.
     pub(super) settled: bool,
+    /// Places that could not be asked, with why.
+    pub(super) unasked: &'a BTreeMap<&'static str, &'static str>,
 }
 
 impl DayParts<'_> {
@@ -113,6 +115,7 @@ impl DayParts<'_> {
                 _ => self.expectations.0.get(&(self.day, place)).copied().unwrap_or(0),
             };
             let mut line = PlaceLine { place, unit, expected, ..PlaceLine::default() };
+            line.unasked = self.unasked.get(place).copied();
             let mut other = 0;
             for finding in self.findings.iter().filter(|finding| is_about(finding, place)) {
                 match finding.word() {
@@ -245,6 +248,7 @@ mod tests {
             attention: Vec::new(),
             last,
             settled,
+            unasked: &BTreeMap::new(),
         }
         .report()
     }

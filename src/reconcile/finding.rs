@@ -133,7 +133,7 @@ impl Finding {
         self
     }
 
-    fn id(&self, job: &str) -> String {
+    pub(super) fn id(&self, job: &str) -> String {
         let mut hasher = Sha256::new();
         for part in [job, self.kind.words().0, self.batch_id.as_deref().unwrap_or(""), &self.mark] {
             hasher.update((part.len() as u64).to_be_bytes());

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use chrono::{NaiveDate, TimeDelta};
+use chrono::NaiveDate;
 use sha2::{Digest, Sha256};
 use sluicegate_state::{Arrival, Batch, BatchState, Store, Timestamp};
 
@@ -13,17 +13,17 @@ use crate::pipeline::context::Context;
 use crate::pipeline::fleet::ANNOUNCEMENT_TIME;
 use crate::pipeline::missed;
 use crate::ports::object_store::ObjectInfo;
+use crate::ports::proof::ObjectsOf;
 use crate::ports::warehouse::{KnownObject, Warehouse};
 
 use super::finding::{Finding, Kind, counted};
+use super::listing::{self, Suspect};
 use super::model::Attention;
 
 /// What is looked up at a time.
 const PAGE: usize = 500;
 /// Missed documents that are kept for a repair; the others are counted, and the next repair has them.
 const MISSED_AT_A_TIME: usize = 10_000;
-/// The dates of the archive that are looked through for batches that no ledger and no state knows.
-const ARCHIVE_DAYS: i64 = 8;
 
 /// What is under way of one day, and what was found to be nowhere.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,7 +42,11 @@ pub(super) struct Flight {
     pub(super) findings: Vec<Finding>,
     /// What lies in the landing and nobody knows.
     pub(super) missed: Vec<Arrival>,
+    /// The same, but it landed so short a time ago that it may still be announced.
+    pub(super) young: Vec<Arrival>,
     pub(super) parked: Vec<(NaiveDate, Attention)>,
+    /// Archive objects that the ledger says are there, and are not.
+    pub(super) suspects: Vec<Suspect>,
     /// Identities that were counted, by hash: a document that is in two places is one.
     seen: HashSet<[u8; 16]>,
 }
@@ -160,23 +164,23 @@ impl Look<'_> {
     /// Archives that neither ledger nor state knows: another machine's work, or what a machine left that is gone.
     fn archive(&self, flight: &mut Flight, warehouse: &mut dyn Warehouse) -> Outcome<()> {
         let mut strangers = Vec::new();
-        for ago in 0..ARCHIVE_DAYS {
-            let date = (self.now - TimeDelta::days(ago)).format("%Y-%m-%d");
-            let prefix = format!("{}/dt={date}/", self.job.name);
-            let listed = self.context.archive.list(&prefix, &mut |info| {
-                if let Some((job, batch_id)) = batch_id_of(&info.key).filter(|(job, _)| *job == self.job.name)
+        let prefix = format!("{}/", self.job.name);
+        let archive = self.context.archive.as_ref();
+        let mut keep = |_: &mut dyn Warehouse, keys: Vec<String>| {
+            for key in keys {
+                if let Some((_, batch_id)) = batch_id_of(&key).filter(|(job, _)| *job == self.job.name)
                     && self.store.map(|store| store.batch(batch_id)).transpose()?.flatten().is_none()
                 {
-                    strangers.push((batch_id.to_owned(), format!("{job}/dt={date}/{batch_id}.tar.zst")));
+                    strangers.push((batch_id.to_owned(), key));
                 }
-                Ok(())
-            });
-            // Before the first batch there is no archive yet.
-            if let Err(failure) = listed
-                && self.began
-            {
-                return Err(failure);
             }
+            Ok(())
+        };
+        match listing::compare((archive, &prefix), warehouse, &self.job.name, ObjectsOf::Archive, &mut keep) {
+            Ok(listed) => flight.suspects = listed.suspects,
+            Err(failure) if self.began => return Err(failure),
+            // Before the first batch there is no archive yet.
+            Err(_) => {}
         }
         let ids: Vec<String> = strangers.iter().map(|(batch_id, _)| batch_id.clone()).collect();
         let known = warehouse.known_batches(&ids)?;
@@ -266,14 +270,16 @@ impl Look<'_> {
         let bucket = self.job.landing.bucket();
         for info in missed::unknown_to(warehouse, self.job, chunk)? {
             let day = flight.days.entry(self.job.day(info.last_modified)).or_default();
-            if info.last_modified > self.now - ANNOUNCEMENT_TIME {
+            let found = if info.last_modified > self.now - ANNOUNCEMENT_TIME {
                 day.in_flight += 1;
-                continue;
-            }
-            day.missed += 1;
-            if flight.missed.len() < MISSED_AT_A_TIME {
+                &mut flight.young
+            } else {
+                day.missed += 1;
+                &mut flight.missed
+            };
+            if found.len() < MISSED_AT_A_TIME {
                 let notification = missed::listed(self.job, bucket, &info, missed::Found::Missed);
-                flight.missed.push(Arrival::Notification(notification));
+                found.push(Arrival::Notification(notification));
             }
         }
         Ok(())

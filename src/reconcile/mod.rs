@@ -5,11 +5,13 @@
 //! knows an adapter.
 
 pub mod behind;
+mod closed;
 mod coverage;
 mod day;
 mod finding;
 mod flight;
 mod ledger;
+mod listing;
 pub mod mend;
 pub mod model;
 mod objects;

@@ -78,6 +78,9 @@ pub struct PlaceLine {
     pub duplicated: u64,
     /// What is there and should not be, or is other than it should be.
     pub unexpected: u64,
+    /// Why the place was not asked at all; its counts say nothing then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unasked: Option<&'static str>,
 }
 
 /// Somebody said that a discrepancy is as it should be.

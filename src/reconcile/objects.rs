@@ -8,7 +8,6 @@ use sha2::{Digest, Sha256};
 
 use crate::curated::{TableTotals, dt_of, object_key, read_rows};
 use crate::failure::{Failure, Outcome};
-use crate::job::Job;
 use crate::pipeline::context::Context;
 use crate::ports::object_store::Fetched;
 use crate::ports::proof::{ProofBatch, ProofTable};
@@ -16,9 +15,6 @@ use crate::ports::warehouse::Warehouse;
 use crate::schema::{Schema, Table};
 
 use super::finding::{Finding, Kind, counted};
-
-/// Keys that are looked up at a time.
-const PAGE: usize = 500;
 
 /// What is wrong with the CSV objects of a published batch; how many were looked at.
 pub(super) fn check(
@@ -113,43 +109,34 @@ pub(super) fn read_totals(
     Ok((totals.rows(), totals.sums()))
 }
 
-/// Objects in the folders of the tables that no load made. `home` gives the day on which a partition is told.
-pub(super) fn strays(
+/// Tells of the objects that no load made. `home` gives the day on which a partition is told.
+pub(super) fn tell_strays(
     context: &Context,
-    warehouse: &mut dyn Warehouse,
-    job: &Job,
+    strays: &[String],
     home: &dyn Fn(Option<&str>) -> Option<NaiveDate>,
     findings: &mut Vec<Finding>,
-) -> Outcome<()> {
-    for table in &job.definition.schema().tables {
-        let mut chunk = Vec::new();
-        let mut strays = Vec::new();
-        context.curated.list(&format!("{}/", table.name), &mut |info| {
-            chunk.push(info.key);
-            if chunk.len() >= PAGE {
-                strays.extend(unknown(warehouse, &table.name, std::mem::take(&mut chunk))?);
-            }
-            Ok(())
-        })?;
-        strays.extend(unknown(warehouse, &table.name, chunk)?);
-        for key in strays {
-            let dt = batch_of(&key).and_then(dt_of);
-            let Some(day) = home(dt.as_deref()) else { continue };
-            let detail = format!(
-                "no load made the object {key} in {}: queries count its rows. Move it away, or accept it",
-                context.curated.location()
-            );
-            findings.push(Finding::new(day, Kind::StrayObject, &key, detail));
-        }
+) {
+    for key in strays {
+        let dt = batch_of(key).and_then(dt_of);
+        let Some(day) = home(dt.as_deref()) else { continue };
+        let detail = format!(
+            "no load made the object {key} in {}: queries count its rows. Move it away, or accept it",
+            context.curated.location()
+        );
+        findings.push(Finding::new(day, Kind::StrayObject, key, detail));
     }
-    Ok(())
 }
 
 fn batch_of(key: &str) -> Option<&str> {
     key.rsplit_once('/')?.1.strip_suffix(".csv")
 }
 
-fn unknown(warehouse: &mut dyn Warehouse, table: &str, keys: Vec<String>) -> Outcome<Vec<String>> {
+/// Of these keys below the folder of a table, those that no load made.
+pub(super) fn made_by_no_load(
+    warehouse: &mut dyn Warehouse,
+    table: &str,
+    keys: Vec<String>,
+) -> Outcome<Vec<String>> {
     let ids: Vec<String> = keys.iter().filter_map(|key| batch_of(key)).map(str::to_owned).collect();
     let known = warehouse.known_batches(&ids)?;
     let is_ours = |key: &String| {

@@ -14,11 +14,13 @@ use crate::ports::proof::{ProofBatch, Reconciliation};
 use crate::ports::query_engine::QueryEngine;
 use crate::ports::warehouse::Warehouse;
 
-use super::coverage::{Coverage, Windows};
+use super::closed::{self, Curated};
+use super::coverage::{Coverage, Queries, Windows};
 use super::day::{self, DayParts, Expectations};
 use super::finding::{Finding, Kind, counted};
 use super::flight::{Flight, Look};
 use super::ledger::{self, LedgerFacts, days_of, expected, is_as_loaded};
+use super::listing::Suspect;
 use super::model::{Acceptance, Attention, DayReport, RECORDS_SHOWN};
 use super::{coverage, objects, rows};
 
@@ -73,11 +75,16 @@ pub fn reconcile(places: &mut Places<'_>, job: &Job, date: Option<NaiveDate>) ->
     let mut ledger = run.ledger(places)?;
     (places.progress)(&format!("{}: journal, archive and landing", job.name));
     let mut flight = run.flight(places)?;
-    let scope = run.scope(&ledger, &flight);
+    (places.progress)(&format!("{}: listings", job.name));
+    let mut curated = run.curated(places)?;
+    curated.suspects.append(&mut flight.suspects);
+    let scope = run.scope(&ledger, &flight, &run.to_reopen(places, &curated.suspects)?);
     run.reopen(places, &scope, &mut ledger)?;
     run.findings.append(&mut flight.findings);
-    let mut mendable = Mendable { missed: std::mem::take(&mut flight.missed), ..Mendable::default() };
-    run.strangers(places, &scope)?;
+    // A repair takes in whatever nobody knows, however young: an announcement that comes later is a redelivery.
+    let missed = flight.missed.drain(..).chain(flight.young.drain(..)).collect();
+    let mut mendable = Mendable { missed, ..Mendable::default() };
+    run.strangers(places, &scope, &curated.strays)?;
     let on_their_way = run.batches(places, &ledger, &scope, &mut mendable)?;
     run.findings.retain(|finding| scope.contains(&finding.day));
     mendable.unfinished = run.findings.iter().any(|finding| finding.kind == Kind::UnfinishedBatch);
@@ -119,8 +126,27 @@ impl Run<'_> {
         look.look(places.warehouse)
     }
 
+    /// Lists the tables' folders; before the first load there may be none.
+    fn curated(&self, places: &mut Places<'_>) -> Outcome<Curated> {
+        let began = !self.history.is_empty() || places.warehouse.identity()?.newest_batch.is_some();
+        if began { closed::look_at_tables(places, self.job) } else { Ok(Curated::default()) }
+    }
+
+    fn to_reopen(&self, places: &mut Places<'_>, suspects: &[Suspect]) -> Outcome<BTreeSet<NaiveDate>> {
+        if self.date.is_some() || suspects.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let accepted = acceptances(places.warehouse)?;
+        closed::to_reopen(places.warehouse, self.job, suspects, &accepted, &|day| self.is_closed(day))
+    }
+
     /// The days that are reported.
-    fn scope(&self, ledger: &LedgerFacts, flight: &Flight) -> BTreeSet<NaiveDate> {
+    fn scope(
+        &self,
+        ledger: &LedgerFacts,
+        flight: &Flight,
+        reopened: &BTreeSet<NaiveDate>,
+    ) -> BTreeSet<NaiveDate> {
         if let Some(date) = self.date {
             return [date].into();
         }
@@ -135,7 +161,7 @@ impl Run<'_> {
         let in_flight =
             flight.days.iter().filter(|(_, day)| day.missed + day.lost + day.in_flight + day.abandoned > 0);
         let known = ledger.days.keys().chain(in_flight.map(|(day, _)| day)).chain(self.history.keys());
-        known.copied().filter(is_due).chain([today]).collect()
+        known.copied().filter(is_due).chain([today]).chain(reopened.iter().copied()).collect()
     }
 
     /// The batches of closed days that have changed.
@@ -298,30 +324,35 @@ impl Run<'_> {
             let coverage = if *failed { Coverage::Failed } else { Coverage::Late };
             self.findings.extend(coverage::uncovered(*home, coverage, batches));
         }
-        let expected = coverage::partitions(catalog, &covered, &mut self.findings, &mut mendable.partitions)?;
+        let damaged = !mendable.objects.is_empty();
+        let mut queries = Queries::new(places.engine.as_deref_mut(), &ledger.schemas, damaged);
+        let unregistered = &mut mendable.partitions;
+        let expected =
+            coverage::partitions(catalog, &mut queries, &covered, &mut self.findings, unregistered)?;
         self.expectations.add_all("catalog", expected);
         covered.retain(|(batch, _)| !mendable.partitions.contains(&batch.batch_id));
-        if let Some(engine) = places.engine.as_deref_mut() {
-            (places.progress)(&format!("{}: queries", self.job.name));
-            let damaged = !mendable.objects.is_empty();
-            let strays: Vec<String> = self
-                .findings
-                .iter()
-                .filter(|finding| finding.kind == Kind::StrayObject)
-                .map(|finding| finding.mark.clone())
-                .collect();
-            match coverage::query(engine, &ledger.schemas, &covered, &strays, &mut self.findings) {
-                Ok(expected) => self.expectations.add_all("query", expected),
-                // An engine that reads every object stumbles over one that is damaged, which is told already.
-                Err(failure) if damaged => tracing::warn!("the query engine was not compared: {failure}"),
-                Err(failure) => return Err(failure.while_doing("asking the query engine")),
-            }
+        (places.progress)(&format!("{}: queries", self.job.name));
+        let strays: Vec<String> = self
+            .findings
+            .iter()
+            .filter(|finding| finding.kind == Kind::StrayObject)
+            .map(|finding| finding.mark.clone())
+            .collect();
+        match coverage::query(&mut queries, &covered, &strays, &mut self.findings) {
+            Ok(expected) => self.expectations.add_all("query", expected),
+            Err(failure) if damaged => tracing::warn!("the query engine was not compared: {failure}"),
+            Err(failure) => return Err(failure.while_doing("asking the query engine")),
         }
         Ok(under_way)
     }
 
     /// Rows, objects and verdicts that belong to no batch or document.
-    fn strangers(&mut self, places: &mut Places<'_>, scope: &BTreeSet<NaiveDate>) -> Outcome<()> {
+    fn strangers(
+        &mut self,
+        places: &mut Places<'_>,
+        scope: &BTreeSet<NaiveDate>,
+        strays: &[String],
+    ) -> Outcome<()> {
         (places.progress)(&format!("{}: what belongs to nobody", self.job.name));
         let date = self.date;
         let home = |dt: Option<&str>| {
@@ -358,10 +389,7 @@ impl Run<'_> {
                 Finding::new(day, Kind::UnsettledDocument, mark, detail).of_batch(&document.batch_id);
             self.findings.push(Finding { count, ..finding.with_documents(vec![document.key]) });
         }
-        let began = !self.history.is_empty() || places.warehouse.identity()?.newest_batch.is_some();
-        if began {
-            objects::strays(places.context, places.warehouse, self.job, &home, &mut self.findings)?;
-        }
+        objects::tell_strays(places.context, strays, &home, &mut self.findings);
         Ok(())
     }
 
@@ -375,6 +403,7 @@ impl Run<'_> {
     ) -> Outcome<Vec<DayReport>> {
         let accepted = acceptances(places.warehouse)?;
         let today = self.job.day(self.now);
+        let unasked = unasked(places);
         let mut reports = Vec::new();
         for day in scope {
             let (own, others) =
@@ -394,10 +423,25 @@ impl Run<'_> {
                 attention: away.into_iter().map(Attention::from).chain(parked).collect(),
                 last: self.history.get(day),
                 settled: *day < today && !on_their_way.contains(day),
+                unasked: &unasked,
             };
             reports.push(parts.report());
         }
         Ok(reports)
+    }
+}
+
+/// The places that nobody named, with why they could not be asked.
+fn unasked(places: &Places<'_>) -> BTreeMap<&'static str, &'static str> {
+    let no_crawler = "no crawler is set for this job (SLUICEGATE_CRAWLER)";
+    let no_engine = "no query engine is set (SLUICEGATE_DATABASE, SLUICEGATE_WORKGROUP)";
+    // What queries see is held against what crawls have covered.
+    let without_crawls = "without a crawler it is not known what queries should see (SLUICEGATE_CRAWLER)";
+    match (places.catalog.is_some(), places.engine.is_some()) {
+        (true, true) => BTreeMap::new(),
+        (true, false) => [("query", no_engine)].into(),
+        (false, true) => [("catalog", no_crawler), ("query", without_crawls)].into(),
+        (false, false) => [("catalog", no_crawler), ("query", no_engine)].into(),
     }
 }
 

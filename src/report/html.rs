@@ -162,6 +162,10 @@ fn place_table(page: &mut String, day: &DayReport) {
     page.push_str("</tr></thead><tbody>\n");
     for place in &day.places {
         let _ = write!(page, "<tr><td>{}</td><td>{}</td>", place.place, place.unit);
+        if let Some(why) = place.unasked {
+            let _ = writeln!(page, "<td colspan=\"5\">not asked: {}</td></tr>", escaped(why));
+            continue;
+        }
         for count in [place.expected, place.ok, place.lost, place.duplicated, place.unexpected] {
             let _ = write!(page, "<td class=\"n\">{count}</td>");
         }

@@ -17,6 +17,10 @@ pub fn csv(report: &Report) -> String {
         }
         line([&day.job, &date, "balance", "difference", &day.balance.difference.to_string(), "", "", ""]);
         for place in &day.places {
+            if let Some(why) = place.unasked {
+                line([&day.job, &date, "place", &format!("{} not asked", place.place), "", "", why, ""]);
+                continue;
+            }
             let counts = [
                 ("expected", place.expected),
                 ("ok", place.ok),

@@ -9,6 +9,7 @@ mod fleet;
 mod insert;
 mod load;
 mod proof;
+mod proof_objects;
 mod proof_rows;
 mod replace;
 mod story;
@@ -17,11 +18,12 @@ mod warehouse;
 
 pub use warehouse::SqliteWarehouse;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use rusqlite::ErrorCode;
 use sluicegate_state::Timestamp;
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::Failure;
+use crate::ports::ledger_text::parse_time;
 
 /// What an error of SQLite means for the pipeline.
 fn failure(error: rusqlite::Error) -> Failure {
@@ -41,12 +43,6 @@ fn failure(error: rusqlite::Error) -> Failure {
 /// A time in whole seconds, as `landed_at` is kept.
 fn seconds_text(at: Timestamp) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
-fn parse_time(text: &str) -> Outcome<Timestamp> {
-    DateTime::parse_from_rfc3339(text).map(|time| time.with_timezone(&Utc)).map_err(|error| {
-        Failure::permanent(format!("the ledger holds {text:?} where a time belongs: {error}"))
-    })
 }
 
 /// A double-quoted SQL name. Names come from the job definition, which allows `[a-z0-9_]` alone.

@@ -8,14 +8,16 @@ use sluicegate_state::time::to_text;
 
 use crate::curated::{Counted, TableTotals, Totals};
 use crate::effects;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
+use crate::ports::ledger_text::parse_day;
 use crate::ports::proof::{
-    DayCount, GivenUp, LostRow, Operation, Proof, ProofBatch, ProofTable, Reconciliation, StoredDefinition,
-    StrangeRows, TurnedAway, UnsettledDocument,
+    DayCount, FixedObject, GivenUp, LostRow, ObjectsOf, Operation, Proof, ProofBatch, ProofTable,
+    Reconciliation, StoredDefinition, StrangeRows, TurnedAway, UnsettledDocument,
 };
 use crate::schema::{Schema, Table};
 
 use super::content::canonical;
+use super::proof_objects;
 use super::proof_rows::{self, OF_DAY, loaded_by};
 use super::warehouse::SqliteWarehouse;
 use super::{failure, parse_time, quoted};
@@ -60,6 +62,21 @@ impl Proof for SqliteWarehouse {
                 visit(whole(&transaction, head, &live)?)?;
             }
         }
+    }
+
+    fn fixed_objects(
+        &mut self,
+        job: &str,
+        of: ObjectsOf<'_>,
+        after: &str,
+        limit: usize,
+    ) -> Outcome<Vec<FixedObject>> {
+        proof_objects::fixed_objects(&self.connection, job, of, after, limit).map_err(failure)
+    }
+
+    fn days_of(&mut self, batch_ids: &[String]) -> Outcome<BTreeSet<NaiveDate>> {
+        let days = proof_objects::days_of(&self.connection, batch_ids).map_err(failure)?;
+        days.iter().map(|day| parse_day(day)).collect()
     }
 
     fn strange_rows(&mut self, schema: &Schema, records: usize) -> Outcome<Vec<StrangeRows>> {
@@ -411,10 +428,4 @@ fn replaced(connection: &Connection, batch_id: &str) -> rusqlite::Result<BTreeMa
         replaced.entry(row.get(0)?).or_default().add(&Counted::new(row.get(1)?, &sums, &digest));
     }
     Ok(replaced)
-}
-
-pub(super) fn parse_day(text: &str) -> Outcome<NaiveDate> {
-    text.parse().map_err(|error| {
-        Failure::permanent(format!("the ledger holds {text:?} where a day belongs: {error}"))
-    })
 }

@@ -39,4 +39,5 @@ mod hidden;
 mod large;
 mod locked;
 mod microburst;
+mod proof;
 mod replaying;

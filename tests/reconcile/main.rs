@@ -18,5 +18,6 @@ mod report;
 #[allow(dead_code, reason = "the warehouse's own tests use the rest")]
 #[path = "../postgres/server.rs"]
 mod server;
+mod size;
 mod week;
 mod world;

@@ -1,6 +1,6 @@
 //! One run of a statement, from its start to its end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_athena::types::{
     QueryExecution, QueryExecutionContext, QueryExecutionState, QueryExecutionStatus, ResultConfiguration,
@@ -78,7 +78,9 @@ impl<'a> Execution<'a> {
     }
 
     /// Waits for the end. A run may go back from running to queued, which is no end; nor is a state that is not known here.
-    pub(super) fn wait(&self) -> Outcome<Ended> {
+    /// After `longest` it is left to itself.
+    pub(super) fn wait(&self, longest: Option<Duration>) -> Outcome<Ended> {
+        let begin = Instant::now();
         let mut look = FIRST_LOOK;
         loop {
             if self.engine.interrupt.is_raised() {
@@ -91,6 +93,12 @@ impl<'a> Execution<'a> {
             };
             if let Some(ended) = self.ended(&run)? {
                 return Ok(ended);
+            }
+            if longest.is_some_and(|longest| begin.elapsed() > longest) {
+                let id = &self.id;
+                return Err(Failure::transient(format!(
+                    "the statement {id} is not at its end yet; look at Athena"
+                )));
             }
             self.engine.interrupt.wait(look);
             look = (look * 3 / 2).min(LONGEST_LOOK);

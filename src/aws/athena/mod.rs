@@ -25,6 +25,8 @@ use crate::schema::Schema;
 const LONGEST_STATEMENT: usize = 262_144;
 /// How often a statement is run where Athena fails it and says that it can be tried again.
 const RUNS: u32 = 3;
+/// A definition takes a second or two; queued behind others it can take longer.
+const LONGEST_DEFINITION: Duration = Duration::from_secs(120);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -56,6 +58,15 @@ impl AthenaQueryEngine {
         interrupt: Interrupt,
     ) -> Self {
         Self { clients, options, schemas, interrupt }
+    }
+
+    /// Runs a statement that defines something. It answers nothing, costs nothing, and can be run again.
+    pub(super) fn define(&self, text: &str) -> Outcome<()> {
+        let statement = Statement::as_it_is(text);
+        let execution = Execution::start(self, &statement, &self.token(&statement, &nonce()?, 0))?;
+        let Ended::Failed(failed) = execution.wait(Some(LONGEST_DEFINITION))? else { return Ok(()) };
+        let message = format!("the statement {} failed in Athena: {}", execution.id, failed.reason);
+        Err(if failed.retryable { Failure::transient(message) } else { Failure::permanent(message) })
     }
 
     fn statement(&self, sql: &str) -> Outcome<Statement> {
@@ -109,7 +120,7 @@ impl QueryEngine for AthenaQueryEngine {
         let mut run = 0;
         loop {
             let execution = Execution::start(self, &statement, &self.token(&statement, &nonce, run))?;
-            let failed = match execution.wait()? {
+            let failed = match execution.wait(None)? {
                 Ended::Succeeded(finished) => return execution.answer(&finished),
                 Ended::Failed(failed) => failed,
             };

@@ -5,11 +5,12 @@ use aws_sdk_glue::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_glue::types::{DatabaseInput, Table};
 
 use super::convert;
-use super::statement;
+use crate::aws::athena::{AthenaOptions, AthenaQueryEngine};
 use crate::aws::client::AwsClients;
 use crate::aws::failure::{HttpResponse, code, failure};
 use crate::failure::{Failure, Outcome};
 use crate::ports::definitions::{CrawlerDefinition, Definitions, FoundTable, TableChange, TableDefinition};
+use crate::ports::query_engine::Interrupt;
 
 const NOT_FOUND: &str = "EntityNotFoundException";
 const ALREADY_THERE: &str = "AlreadyExistsException";
@@ -96,7 +97,12 @@ impl Definitions for GlueDefinitions {
     }
 
     fn run(&mut self, database: &str, text: &str) -> Outcome<()> {
-        statement::run(&self.clients, &self.place, database, text)
+        let options = AthenaOptions {
+            workgroup: self.place.workgroup.clone(),
+            database: Some(database.to_owned()),
+            output: self.place.output.clone(),
+        };
+        AthenaQueryEngine::new(self.clients.clone(), options, Vec::new(), Interrupt::default()).define(text)
     }
 
     fn crawler(&mut self, name: &str) -> Outcome<Option<CrawlerDefinition>> {

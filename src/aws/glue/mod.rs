@@ -5,7 +5,6 @@
 mod convert;
 mod definitions;
 mod history;
-mod statement;
 
 use std::collections::BTreeSet;
 

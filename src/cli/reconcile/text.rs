@@ -38,6 +38,11 @@ fn day_text(day: &DayReport) -> String {
         text.push_str(&format!(" + {} in no place", day.balance.difference));
     }
     text.push('\n');
+    for place in &day.places {
+        if let Some(why) = place.unasked {
+            text.push_str(&format!("  {} not asked: {why}\n", place.place));
+        }
+    }
     for found in &day.discrepancies {
         text.push_str(&discrepancy_text(found));
     }

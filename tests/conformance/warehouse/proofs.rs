@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use sluicegate::curated::Counted;
-use sluicegate::ports::proof::{GivenUp, LostRow, Operation, ProofBatch, Reconciliation};
+use sluicegate::ports::proof::{
+    FixedObject, GivenUp, LostRow, ObjectsOf, Operation, ProofBatch, Reconciliation,
+};
 use sluicegate::ports::warehouse::{DocumentOutcome, Warehouse};
 
 use super::batches::{Batch, Content, JOB, batch, bill, bills, count, member, ready};
@@ -24,6 +26,7 @@ cases![
     the_newest_revision_of_a_day_counts,
     a_batch_is_freed_from_its_crawl,
     one_document_is_given_up_with_its_record_or_not_at_all,
+    the_objects_that_should_be_there_come_page_by_page,
 ];
 
 const ITEMS: [[&str; 3]; 2] = [["1", "lämp, \"large\"", "1.00"], ["2", "", ""]];
@@ -306,4 +309,37 @@ fn one_document_is_given_up_with_its_record_or_not_at_all(bench: &dyn Bench) {
     let counts = proofs(&mut *warehouse, None).remove(0).days;
     let abandoned = counts.iter().find(|count| count.outcome == "abandoned").unwrap();
     assert_eq!(abandoned.documents, 3, "the balance counts them");
+}
+
+fn the_objects_that_should_be_there_come_page_by_page(bench: &dyn Bench) {
+    let mut warehouse = ready(bench);
+    let first = loaded(&mut *warehouse);
+    let second = batch(2, &[bills("y", &[bill("3", "1.00", &[])])]);
+    second.load(&mut *warehouse);
+    let tables = proofs(&mut *warehouse, None).remove(0).tables;
+    let mut ask = |of: ObjectsOf<'_>, after: &str, limit: usize| {
+        warehouse.proof().fixed_objects(JOB, of, after, limit).unwrap()
+    };
+    assert_eq!(ask(ObjectsOf::Table("bills"), "", 9), [], "none is published");
+    let archived = ask(ObjectsOf::Archive, "", 9);
+    assert_eq!(archived.iter().map(|object| &object.batch_id).collect::<Vec<_>>(), [first.id(), second.id()]);
+    assert!(archived.iter().all(|object| object.bytes.is_none() && !object.key.is_empty()), "{archived:?}");
+    assert_eq!(ask(ObjectsOf::Archive, "", 1), archived[..1]);
+    assert_eq!(ask(ObjectsOf::Archive, first.id(), 9), archived[1..]);
+    for batch in [&first, &second] {
+        warehouse.mark_published(batch.id()).unwrap();
+    }
+    let mut ask = |table: &str| warehouse.proof().fixed_objects(JOB, ObjectsOf::Table(table), "", 9).unwrap();
+    let bills = ask("bills");
+    let expected = FixedObject {
+        batch_id: first.id().to_owned(),
+        key: tables[0].csv_key.clone().unwrap(),
+        bytes: Some(tables[0].fixed.bytes),
+        covered: false,
+    };
+    assert_eq!((&bills[0], bills.len()), (&expected, 2));
+    assert_eq!(ask("bill_items").len(), 1, "a table without rows has no object");
+    let ids = [first.id().to_owned(), second.id().to_owned()];
+    assert_eq!(warehouse.proof().days_of(&ids).unwrap(), [day()].into());
+    assert!(warehouse.proof().days_of(&["nobody".to_owned()]).unwrap().is_empty());
 }
