@@ -227,7 +227,6 @@ fn a_damaged_state_is_refused_after_a_death_and_rebuilt_as_it_says() {
     land(&project, 0..40);
     project.drain(0);
     let listen = project.start(&["listen"]);
-    until("it is at work", || listen.told().is_empty().then_some(()));
     let state = project.path("var");
     until("it has begun", || {
         let connection = Connection::open(state.join("state.db")).ok()?;
