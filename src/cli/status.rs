@@ -128,16 +128,16 @@ fn find_refusal(store: &mut Store, problems: &mut Vec<Problem>) {
         file.write_all(&[0; TRIAL_BYTES])?;
         file.sync_all()
     });
-    let refused = match written {
-        Err(error) => Some(error.to_string()),
-        Ok(()) => store.try_lock().err().map(|error| error.to_string()),
+    let folder = store.folder().display().to_string();
+    let (refused, command) = match written {
+        Err(error) => (error.to_string(), format!("df -h {folder}")),
+        Ok(()) => match store.try_lock() {
+            Ok(()) => return,
+            Err(error) => (error.to_string(), format!("fuser -v {folder}/state.db")),
+        },
     };
-    if let Some(refused) = refused {
-        let folder = store.folder().display();
-        let what =
-            format!("the journal in {folder} cannot be written, so nothing is acknowledged: {refused}");
-        problems.push(Problem { what, command: format!("df -h {folder}") });
-    }
+    let what = format!("the journal in {folder} cannot be written, so nothing is acknowledged: {refused}");
+    problems.push(Problem { what, command });
 }
 
 /// When it was, and what it found; what is not balanced is a problem.

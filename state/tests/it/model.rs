@@ -639,7 +639,10 @@ impl StateMachineTest for Real {
     type Reference = Model;
 
     fn init_test(_: &Model) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        // A file like any other, and thousands of commits wait for no disk where there is a folder in memory.
+        let memory = std::path::Path::new("/dev/shm");
+        let folder =
+            if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
         let mut real = Self {
             folder,
             store: None,
