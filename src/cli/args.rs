@@ -79,7 +79,7 @@ impl Flags {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run the whole pipeline on embedded parts in var/demo, from invoice files to a query's answer
-    Demo,
+    Demo(DemoOptions),
     /// Journal notifications until told to stop; never touches the warehouse
     Listen,
     /// Seal, archive, load and publish what is there; end when nothing can be done now
@@ -118,6 +118,21 @@ pub(super) enum Command {
         /// Which shell
         shell: Shell,
     },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DemoOptions {
+    /// Kill a drain N times, each over new documents, and print whether everything is there once
+    #[arg(long, value_name = "N")]
+    pub(super) kill: Option<u32>,
+
+    /// The seed of the moments of the kills; else a fresh one, which is told
+    #[arg(long, value_name = "SEED", requires = "kill")]
+    pub(super) seed: Option<u64>,
+
+    /// What `--kill` starts and kills: drains what the demo landed
+    #[arg(long, hide = true, conflicts_with = "kill")]
+    pub(super) go_on: bool,
 }
 
 #[derive(Debug, Args)]

@@ -2,15 +2,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::config::{self, Config};
 use crate::ports::clock::SystemClock;
 use crate::ports::query_engine::Interrupt;
 
-use super::args::{DrainOptions, Flags, Format};
+use super::args::{DemoOptions, DrainOptions, Flags, Format};
 use super::assemble::{self, Intake};
-use super::demo_files::{DemoFile, demo_files};
+use super::demo_files::{DemoFile, demo_files, land};
+use super::demo_kill::{demo_kill, go_on};
 use super::drain::{Drained, drain_config};
 use super::exit::{Exit, Stop};
 use super::output::{Sheet, print};
@@ -27,13 +28,20 @@ const QUESTION: &str = "SELECT i.customer_id, count(DISTINCT i.invoice_id) AS in
                         GROUP BY i.customer_id ORDER BY price DESC";
 
 /// `sluicegate demo`.
-pub(super) fn demo(flags: &Flags) -> Result<Exit, Stop> {
-    let asked = stop_on_signal(Exit::Failed)?;
+pub(super) fn demo(flags: &Flags, options: &DemoOptions) -> Result<Exit, Stop> {
     let root = Path::new(ROOT);
+    if options.go_on {
+        return go_on(root);
+    }
     empty(root)?;
+    if let Some(kills) = options.kill {
+        return demo_kill(flags, options, root, kills);
+    }
+    let asked = stop_on_signal(Exit::Failed)?;
     let config = config::demo(root);
     let files = demo_files();
-    land(&root.join("landing"), &files)?;
+    let bytes: Vec<(&str, &[u8])> = files.iter().map(|file| (file.name, file.bytes.as_slice())).collect();
+    land(&root.join("landing"), &bytes)?;
     let tell = |text: &str| if flags.output == Format::Table { print(text) } else { Ok(()) };
     tell(&format!("{} files landed in {ROOT}/landing\n\n$ sluicegate drain --crawl\n", files.len()))?;
     let options = DrainOptions { watch: false, crawl: true, patience: Duration::from_secs(60) };
@@ -70,20 +78,6 @@ fn empty(root: &Path) -> Result<(), Stop> {
     std::fs::create_dir_all(root).map_err(|error| failed("make", error))?;
     std::fs::write(root.join(MARK), "made by sluicegate demo, and emptied by the next one\n")
         .map_err(|error| failed("write to", error))
-}
-
-/// The files land one after the other, a minute apart, some time ago.
-fn land(landing: &Path, files: &[DemoFile]) -> Result<(), Stop> {
-    let write = |index: usize, file: &DemoFile| {
-        let path = landing.join(file.name);
-        std::fs::create_dir_all(path.parent().unwrap_or(landing))?;
-        std::fs::write(&path, &file.bytes)?;
-        let age = Duration::from_secs(60 * (files.len() - index) as u64);
-        std::fs::File::options().write(true).open(&path)?.set_modified(SystemTime::now() - age)
-    };
-    files.iter().enumerate().try_for_each(|(index, file)| {
-        write(index, file).map_err(|error| Stop::failed(format!("cannot land {}: {error}", file.name)))
-    })
 }
 
 fn outcomes(config: &Config, files: &[DemoFile]) -> Result<String, Stop> {

@@ -1,6 +1,11 @@
 //! The documents of the demo: made up, in the layout that customers send, each with something to show.
 
 use std::fmt::Write;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::demo_balance::Landed;
+use super::exit::Stop;
 
 /// One file of the demo's landing folder.
 pub(super) struct DemoFile {
@@ -96,4 +101,64 @@ pub(super) fn demo_files() -> Vec<DemoFile> {
         ),
         file("2026/03/not an invoice.txt", "Dear Sir or Madam,\nplease find attached nothing.\n".to_owned()),
     ]
+}
+
+/// Documents of one portion of `demo --kill`.
+const PORTION: u32 = 12;
+
+/// One portion: ten invoices, a copy of the first one, and one whose total is wrong. The copy is the younger one, so that
+/// it is known which of the two is loaded.
+pub(super) fn portion(number: u32) -> Vec<Landed> {
+    let invoice = |index: u32| {
+        let id = format!("{number:04}-{index:02}");
+        let price = 100 + number * 7 + index;
+        let items = [("Manila rope, 40 m", price, 21), ("Splicing fid", 25, 2)];
+        let text = Invoice {
+            customer: "RW-3",
+            number: &id,
+            dated: "March 9 2026",
+            from: "Ropewalk & Daughters",
+            to: "Harbour Lanterns Ltd.",
+            items: &items,
+        }
+        .text();
+        (id, text, price + 25 + 23)
+    };
+    (0..PORTION)
+        .map(|index| {
+            let key = format!("{number:04}/{index:02}.txt");
+            let (id, text, total) = invoice(if index == PORTION - 2 { 0 } else { index });
+            let (text, brings, outcome) = match index {
+                index if index == PORTION - 2 => (text, None, "duplicate"),
+                index if index == PORTION - 1 => (
+                    text.replace(&format!("Total: {total}"), &format!("Total: {}", total + 1)),
+                    None,
+                    "rejected",
+                ),
+                _ => (text, Some((id, format!("{total}.00"))), "loaded"),
+            };
+            Landed { key, bytes: text.into_bytes(), brings, outcome }
+        })
+        .collect()
+}
+
+/// Lands documents as whole files that have settled, the first one the oldest.
+pub(super) fn land_portion(landing: &Path, documents: &[Landed]) -> Result<(), Stop> {
+    let files: Vec<(&str, &[u8])> =
+        documents.iter().map(|document| (document.key.as_str(), document.bytes.as_slice())).collect();
+    land(landing, &files)
+}
+
+/// The files land one after the other, a minute apart, some time ago.
+pub(super) fn land(landing: &Path, files: &[(&str, &[u8])]) -> Result<(), Stop> {
+    let write = |index: usize, name: &str, bytes: &[u8]| {
+        let path = landing.join(name);
+        std::fs::create_dir_all(path.parent().unwrap_or(landing))?;
+        std::fs::write(&path, bytes)?;
+        let age = Duration::from_secs(60 * (files.len() - index) as u64);
+        std::fs::File::options().write(true).open(&path)?.set_modified(SystemTime::now() - age)
+    };
+    files.iter().enumerate().try_for_each(|(index, (name, bytes))| {
+        write(index, name, bytes).map_err(|error| Stop::failed(format!("cannot land {name}: {error}")))
+    })
 }

@@ -17,6 +17,7 @@ use crate::pipeline::ledger::check_identity;
 use crate::pipeline::listener::Listener;
 use crate::pipeline::load::LoadStage;
 use crate::pipeline::publish::PublishStage;
+use crate::pipeline::pulse::Pulse;
 use crate::pipeline::scheduler::{self, RunOptions};
 use crate::pipeline::stage::Stage;
 use crate::pipeline::tally::Counts;
@@ -25,7 +26,7 @@ use crate::ports::clock::{Clock, SystemClock};
 use super::args::{DrainOptions, Flags};
 use super::assemble::{self, Inboxes, Intake, Surroundings};
 use super::exit::{Exit, Stop};
-use super::manager::{self, Pulse};
+use super::manager;
 use super::output::time;
 use super::progress::Progress;
 use super::session::{Session, host, load_config};
@@ -198,7 +199,7 @@ fn refuse_wrong_ledger(context: &Context, store: &mut Store) -> Result<(), Stop>
 /// The stages of a drain, and the pulses of its listeners.
 struct Parts {
     stages: Vec<Box<dyn Stage>>,
-    pulses: Vec<Pulse>,
+    pulses: Vec<Arc<Pulse>>,
 }
 
 /// All stages. A landing that is not there is added to what is waited for.

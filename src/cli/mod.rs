@@ -7,7 +7,9 @@ mod catalog;
 mod check;
 mod completions;
 mod demo;
+mod demo_balance;
 mod demo_files;
+mod demo_kill;
 mod drain;
 mod exit;
 mod jobs;
@@ -61,7 +63,7 @@ pub fn main() -> ExitCode {
 
 fn run(flags: &Flags) -> Result<Exit, Stop> {
     match &flags.command {
-        Command::Demo => demo::demo(flags),
+        Command::Demo(options) => demo::demo(flags, options),
         Command::Listen => listen::listen(flags),
         Command::Drain(options) => drain::drain(flags, options),
         Command::Run => drain::run(flags),
@@ -86,7 +88,7 @@ fn start_logging(flags: &Flags) {
     };
     // The demo is the same whatever the environment says.
     let from_environment = match flags.command {
-        Command::Demo => None,
+        Command::Demo(_) => None,
         _ => EnvFilter::try_from_env("SLUICEGATE_LOG").ok(),
     };
     let filter = from_environment.unwrap_or_else(|| EnvFilter::new(level));
@@ -97,5 +99,7 @@ fn start_logging(flags: &Flags) {
         .with_writer(std::io::stderr)
         .with_ansi(colours)
         .with_target(false)
+        // Else a log that lies on a full disk is complained about on the same disk, and that ends the program.
+        .log_internal_errors(false)
         .init();
 }

@@ -43,10 +43,12 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Buries the dead, then begins an incarnation and an entry in the command log.
+    /// Makes sure of the state where somebody died over it, buries the dead, then begins an incarnation and an entry in the
+    /// command log.
     pub(super) fn begin(config: &Config, seam: Seam, clock: Arc<dyn Clock>) -> Result<Self, Stop> {
         let mut store = Store::open(&config.settings.state, seam)?;
         let now = clock.now();
+        store.check_after_death()?;
         for dead in store.bury_dead(now)? {
             tracing::info!(incarnation = %dead, "an earlier process died; its work goes on from where it was");
         }

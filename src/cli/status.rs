@@ -1,6 +1,7 @@
 //! `status`: a verdict first, then what it rests on; each problem with its command.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -21,6 +22,8 @@ use super::reconcile;
 use super::session::load_config;
 use super::stored::{STATES, existing_store, left_of_removed_jobs};
 
+/// What the journal is about to need: its index of the log grows by so much.
+const TRIAL_BYTES: usize = 64 << 10;
 /// An unfinished document older than this is worth a person's look.
 const OLD_HOURS: i64 = 6;
 
@@ -75,10 +78,13 @@ pub(super) fn status(flags: &Flags) -> Result<Exit, Stop> {
 }
 
 fn gather(config: &Config, clock: Arc<dyn Clock>) -> Result<Status, Stop> {
-    let store = existing_store(config)?;
+    let mut store = existing_store(config)?;
     let now = clock.now();
     let mut problems = Vec::new();
     let mut notes = Vec::new();
+    if let Some(store) = &mut store {
+        find_refusal(store, &mut problems);
+    }
     let mut warehouse = match assemble::existing_warehouse(config, clock) {
         Ok(warehouse) => warehouse,
         Err(stop) => {
@@ -119,6 +125,24 @@ fn gather(config: &Config, clock: Arc<dyn Clock>) -> Result<Status, Stop> {
     let last_reconciliation = last_reconciliation(config, warehouse.as_deref_mut(), &mut problems)?;
     let verdict = verdict(&problems, store.is_some(), &jobs);
     Ok(Status { verdict, problems, notes, jobs, counters, refused, unreadable, last_reconciliation })
+}
+
+/// A journal that takes nothing: its disk is full or read-only, or somebody holds it. Nothing is left behind by the trial.
+fn find_refusal(store: &mut Store, problems: &mut Vec<Problem>) {
+    let written = tempfile::tempfile_in(store.folder()).and_then(|mut file| {
+        file.write_all(&[0; TRIAL_BYTES])?;
+        file.sync_all()
+    });
+    let folder = store.folder().display().to_string();
+    let (refused, command) = match written {
+        Err(error) => (error.to_string(), format!("df -h {folder}")),
+        Ok(()) => match store.try_lock() {
+            Ok(()) => return,
+            Err(error) => (error.to_string(), format!("fuser -v {folder}/state.db")),
+        },
+    };
+    let what = format!("the journal in {folder} cannot be written, so nothing is acknowledged: {refused}");
+    problems.push(Problem { what, command });
 }
 
 /// When it was, and what it found; what is not balanced is a problem.

@@ -1,23 +1,29 @@
 //! The listener: takes notifications from the inbox, journals them, and only then acknowledges (I1).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::TimeDelta;
 use sluicegate_state::{Store, Timestamp};
 
 use crate::effects;
-use crate::failure::{FailureKind, Outcome};
+use crate::failure::{Failure, FailureKind, Outcome};
 use crate::ports::inbox::{Delivery, Inbox, Poll};
 
 use super::backoff;
 use super::context::Context;
+use super::pulse::Pulse;
 use super::stage::{Idle, Setback, Stage, Tick};
 
 /// How soon to look again at files that may still be growing.
 const UNSETTLED_DELAY: TimeDelta = TimeDelta::milliseconds(210);
 /// How often a watching listener scans a folder.
 const SCAN_INTERVAL: TimeDelta = TimeDelta::seconds(1);
+/// The longest wait for a journal that is full or locked: nobody rings when a disk has space again.
+const LONGEST_JOURNAL_WAIT: TimeDelta = TimeDelta::seconds(10);
+/// What is said while the journal takes nothing (I1).
+const REFUSED: &str = "the journal cannot be written, so nothing is acknowledged";
+/// The small fact that is written to see whether it takes something again.
+const PROBE: &str = "journal_probe";
 
 /// Journals one inbox.
 pub struct Listener {
@@ -34,8 +40,10 @@ pub struct Listener {
     journaled: bool,
     /// After a failure: until when it rests, whatever the other stages do.
     setback: Option<Setback>,
-    /// Steps finished, whatever came of them: proof that this loop is not stuck.
-    pulse: Arc<AtomicU64>,
+    /// The journal took nothing when it was last written to.
+    journal_refused: bool,
+    /// Steps finished, whatever came of them, and what is wrong.
+    pulse: Arc<Pulse>,
 }
 
 impl Listener {
@@ -51,12 +59,13 @@ impl Listener {
             looked: None,
             journaled: false,
             setback: None,
+            journal_refused: false,
             pulse: Arc::default(),
         })
     }
 
-    /// Counts the steps that this listener has finished.
-    pub fn pulse(&self) -> Arc<AtomicU64> {
+    /// How this listener is.
+    pub fn pulse(&self) -> Arc<Pulse> {
         self.pulse.clone()
     }
 
@@ -77,10 +86,11 @@ impl Listener {
         self.journaled = true;
         let receipt = if self.inbox.is_listing() {
             // What a listing finds again is no redelivery.
-            self.store.journal_listed(arrivals, now)?
+            self.store.journal_listed(arrivals, now)
         } else {
-            self.store.journal(arrivals, now)?
+            self.store.journal(arrivals, now)
         };
+        let receipt = receipt.map_err(|error| self.refused(error.into()))?;
         self.context.tally.add(|counts| {
             counts.notifications += receipt.recorded;
             counts.redelivered += receipt.redelivered;
@@ -89,13 +99,31 @@ impl Listener {
         context.seam.perform(effects::INBOX_ACKNOWLEDGE, || inbox.acknowledge(receipts))
     }
 
+    fn refused(&mut self, failure: Failure) -> Failure {
+        self.journal_refused = true;
+        failure.while_doing(REFUSED)
+    }
+
+    /// An inbox is not asked while the journal takes nothing: a queue counts how often it hands a message out, and moves it
+    /// away after too many times.
+    fn make_sure_of_the_journal(&mut self) -> Outcome<()> {
+        if self.journal_refused {
+            let now = self.context.clock.now().to_rfc3339();
+            self.store.set_meta(PROBE, &now).map_err(|error| self.refused(error.into()))?;
+            self.journal_refused = false;
+            tracing::info!("the journal can be written again");
+        }
+        Ok(())
+    }
+
     fn poll(&mut self) -> Outcome<Tick> {
         self.journaled = false;
+        self.make_sure_of_the_journal()?;
         if let Some(idle) = self.looked.take() {
             return Ok(Tick::Aside(idle));
         }
         let now = self.context.clock.now();
-        let poll = self.inbox.poll()?;
+        let poll = self.inbox.poll().map_err(|failure| failure.while_doing("the inbox cannot be read"))?;
         if !poll.deliveries.is_empty() {
             self.journal(&poll.deliveries)?;
         }
@@ -136,7 +164,8 @@ impl Stage for Listener {
             return Ok(Tick::Idle(idle));
         }
         let polled = self.poll();
-        self.pulse.fetch_add(1, Ordering::SeqCst);
+        let trouble = polled.as_ref().err().map(|failure| failure.message.as_str());
+        self.pulse.beat(trouble);
         match polled {
             Ok(tick) => {
                 self.failures = 0;
@@ -145,10 +174,10 @@ impl Stage for Listener {
             }
             Err(failure) if failure.kind == FailureKind::Transient => {
                 self.failures += 1;
-                tracing::warn!("the inbox cannot be read: {failure}");
-                let delay =
-                    backoff::delay(TimeDelta::seconds(1), TimeDelta::minutes(1), self.failures, "inbox");
-                let setback = Setback::new(self.context.clock.now(), delay, format!("the inbox: {failure}"));
+                tracing::warn!("{failure}");
+                let longest = if self.journal_refused { LONGEST_JOURNAL_WAIT } else { TimeDelta::minutes(1) };
+                let delay = backoff::delay(TimeDelta::seconds(1), longest, self.failures, "inbox");
+                let setback = Setback::new(self.context.clock.now(), delay, failure.to_string());
                 let idle = setback.idle();
                 self.setback = Some(setback);
                 // What is in the journal is work for the stages behind, though its acknowledgement failed.

@@ -23,6 +23,7 @@ pub mod load;
 pub mod missed;
 mod probe;
 pub mod publish;
+pub mod pulse;
 pub mod replay;
 pub mod scheduler;
 pub mod stage;

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::failure::{Failure, Outcome};
+use chrono::TimeDelta;
 
+use crate::failure::{Failure, FailureKind, Outcome};
+
+use super::backoff;
 use super::bell::Bell;
 use super::context::Context;
 use super::stage::{Idle, Stage, Tick};
@@ -14,6 +17,9 @@ use super::tally::Counts;
 
 /// How often the scheduler looks whether the pipeline is quiet while it waits for a retry.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// The longest wait of a stage whose state store takes nothing: nobody rings when a disk has space again.
+const LONGEST_SETBACK: TimeDelta = TimeDelta::seconds(10);
 
 /// How long a run goes on.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +43,7 @@ pub fn run(
     let threads: Vec<JoinHandle<()>> = stages
         .into_iter()
         .enumerate()
-        .map(|(number, stage)| start(context.clone(), bell.clone(), number, stage))
+        .map(|(number, stage)| start(context.clone(), bell.clone(), number, stage, options.watch))
         .collect::<std::io::Result<_>>()
         .map_err(|error| Failure::transient(format!("cannot start a thread: {error}")))?;
     let waiting = supervise(context, bell, options);
@@ -85,19 +91,51 @@ fn start(
     bell: Arc<Bell>,
     number: usize,
     mut stage: Box<dyn Stage>,
+    watch: bool,
 ) -> std::io::Result<JoinHandle<()>> {
     let name = stage.name();
     std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         let _guard = PanicGuard { bell: bell.clone(), name };
+        let mut setback = Setback::default();
         while let Some(seen) = bell.generation() {
+            let now = context.clock.now();
+            if let Some(idle) = setback.until.as_ref().filter(|idle| idle.is_before(now)) {
+                bell.rest(number, seen, idle.clone(), now);
+                continue;
+            }
             match stage.tick() {
-                Ok(Tick::Worked) => bell.ring(),
-                Ok(Tick::Idle(idle)) => bell.rest(number, seen, idle, context.clock.now()),
-                Ok(Tick::Aside(idle)) => bell.rest_aside(number, seen, idle, context.clock.now()),
+                Ok(tick) => {
+                    setback = Setback::default();
+                    match tick {
+                        Tick::Worked => bell.ring(),
+                        Tick::Idle(idle) => bell.rest(number, seen, idle, context.clock.now()),
+                        Tick::Aside(idle) => bell.rest_aside(number, seen, idle, context.clock.now()),
+                    }
+                }
+                Err(failure) if watch && failure.kind == FailureKind::Transient => {
+                    setback.meet(name, &failure, context.clock.now());
+                }
                 Err(failure) => return bell.fail(failure),
             }
         }
     })
+}
+
+/// What a stage of a run that watches does about a state store that is full or locked: it waits, and begins its step
+/// anew, as after a death. A run that does not watch ends, and says why.
+#[derive(Default)]
+struct Setback {
+    failures: u64,
+    until: Option<Idle>,
+}
+
+impl Setback {
+    fn meet(&mut self, name: &str, failure: &Failure, now: sluicegate_state::Timestamp) {
+        self.failures += 1;
+        tracing::warn!("the {name} stage cannot go on now, and will try again: {failure}");
+        let delay = backoff::delay(TimeDelta::seconds(1), LONGEST_SETBACK, self.failures, name);
+        self.until = Some(Idle { wake_at: Some(now + delay), waiting_for: Some(failure.to_string()) });
+    }
 }
 
 /// An invariant that does not hold ends the whole run, loudly: the panic has printed itself.

@@ -83,6 +83,7 @@ pub trait Stage: Send {
     ///
     /// # Errors
     /// Only what ends the whole run: the state store is unusable, the ledger is the wrong one, or a test let the process
-    /// die. What a batch or a service does wrong is recorded and waited out.
+    /// die. Of these a run that watches waits out what is transient, a state store that is full or locked, and then calls
+    /// again. What a batch or a service does wrong is recorded and waited out here.
     fn tick(&mut self) -> Outcome<Tick>;
 }

@@ -6,6 +6,11 @@ use rusqlite::ErrorCode;
 
 use crate::seam::Injected;
 
+/// What a person does about a damaged state. Nothing is lost with it (I11): what was acknowledged is in the landing, the
+/// archive or the ledger.
+pub const REBUILD: &str = "stop what uses the state folder, move state.db, state.db-wal and state.db-shm out of it, and start \
+                           again: a fresh one is rebuilt from the ledger, the archive and the landing";
+
 /// Why the state store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -40,9 +45,7 @@ pub enum StateError {
     #[error("{0}")]
     Illegal(String),
     /// The store holds something that it never writes.
-    #[error(
-        "the state database is damaged: {0}; move the state folder away, a fresh one is rebuilt from the ledger"
-    )]
+    #[error("the state database is damaged: {0}; {REBUILD}")]
     Corrupt(String),
 }
 
@@ -71,19 +74,18 @@ impl StateError {
     }
 }
 
-fn next_step(error: &rusqlite::Error) -> &'static str {
-    match error.sqlite_error_code() {
+fn next_step(error: &rusqlite::Error) -> String {
+    let words = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "; another process holds it, try again",
         Some(ErrorCode::DiskFull) => "; make room on its disk and try again",
         Some(ErrorCode::SystemIoFailure) => "; check its disk and try again",
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             "; check that this user may write in the state folder"
         }
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            "; move the state folder away, a fresh one is rebuilt from the ledger"
-        }
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => return format!("; {REBUILD}"),
         _ => "",
-    }
+    };
+    words.to_owned()
 }
 
 /// A stored word that no value has.

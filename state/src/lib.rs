@@ -15,7 +15,7 @@ pub mod seam;
 mod store;
 pub mod time;
 
-pub use error::StateError;
+pub use error::{REBUILD, StateError};
 pub use lock::DrainerLock;
 pub use machine::{BatchEvent, BatchState, Stage, transition};
 pub use model::{

@@ -18,6 +18,17 @@ fn the_demo_prints_what_the_readme_shows() {
 }
 
 #[test]
+fn the_demo_that_is_killed_prints_what_the_readme_shows() {
+    let page = page("README.md");
+    let (_, rest) = page.split_once("<!-- output of: cargo demo --kill 20 -->").expect("the README shows it");
+    let shown = blocks(rest, "text")[0];
+    let folder = tempfile::tempdir().unwrap();
+    let output = sluicegate(folder.path(), &["demo", "--kill", "20"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(shown, stdout(&output), "paste what `cargo demo --kill 20` prints into README.md");
+}
+
+#[test]
 fn a_second_demo_prints_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let first = stdout(&sluicegate(folder.path(), &["demo"]));

@@ -66,3 +66,25 @@ fn the_demo_empties_no_folder_that_it_did_not_make() {
     assert_eq!(fs::read_to_string(project.path("var/demo/thesis.txt")).unwrap(), "ten years of work");
     assert_eq!(files_under(&project.path("var/demo")).len(), 1);
 }
+
+#[test]
+fn drains_that_are_killed_lose_and_double_nothing() {
+    let project = bare();
+    let proof = project.run(&["demo", "--kill", "5", "--seed", "7"]).exits(0);
+    let proof = proof.tells("seed 7").prints("72 documents landed; 5 drains killed with SIGKILL");
+    proof.prints("\nbalanced: everything is there once\n");
+    let proof = project.run(&["demo", "--kill", "5", "--output", "json"]).exits(0).json();
+    assert_eq!(
+        (&proof["kills"], &proof["documents"], &proof["balanced"]),
+        (&json!(5), &json!(72), &json!(true))
+    );
+    let places: Vec<_> = proof["balance"].as_array().unwrap().iter().map(|line| &line["place"]).collect();
+    assert_eq!(places, ["warehouse", "CSV", "archive", "outcomes", "crawls"]);
+    for line in proof["balance"].as_array().unwrap() {
+        assert_eq!(line["ok"], line["expected"], "{line}");
+        assert_eq!(
+            (&line["lost"], &line["duplicated"], &line["unexpected"]),
+            (&json!(0), &json!(0), &json!(0))
+        );
+    }
+}

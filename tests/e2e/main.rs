@@ -19,5 +19,6 @@ mod large;
 mod printing;
 mod processes;
 mod replaying;
+mod storage;
 mod trouble;
 mod two_jobs;

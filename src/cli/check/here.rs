@@ -66,11 +66,7 @@ fn soundness(config: &Config) -> Finding {
     };
     match sound {
         Ok(problems) if problems.is_empty() => Finding::ok(WHAT, format!("{folder}, sound")),
-        Ok(problems) => Finding::wrong(
-            WHAT,
-            problems.join("; "),
-            "stop Sluicegate and move the state folder away; a fresh one is rebuilt, and nothing is loaded twice",
-        ),
+        Ok(problems) => Finding::wrong(WHAT, problems.join("; "), sluicegate_state::REBUILD),
         Err(message) => Finding::wrong(WHAT, message, "see the message"),
     }
 }

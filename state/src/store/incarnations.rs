@@ -91,6 +91,12 @@ impl Store {
     }
 }
 
+/// Whether nobody holds the lock of an incarnation that has not said farewell.
+pub(super) fn is_dead(folder: &Path, id: &str) -> Result<bool, StateError> {
+    let path = lock_path(folder, id)?;
+    lock::try_lock(&lock::open(&path)?, &path)
+}
+
 /// Ends an incarnation, its running attempts and its commands. Answers whether it was this call that did.
 fn close(tx: &Transaction<'_>, id: &str, ending: &str, now: Timestamp) -> Result<bool, StateError> {
     let ended = tx.execute(

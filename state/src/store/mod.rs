@@ -11,6 +11,7 @@ mod pages;
 mod replay;
 mod rows;
 mod seal;
+mod soundness;
 mod status;
 mod turn;
 

@@ -43,23 +43,6 @@ impl Store {
         Ok(store)
     }
 
-    /// What SQLite and the schema find wrong with the database; nothing when it is sound. Reads everything.
-    pub fn quick_check(&self) -> Result<Vec<String>, StateError> {
-        let mut problems = texts(&self.connection, "SELECT quick_check FROM pragma_quick_check")?;
-        problems.retain(|line| line != "ok");
-        problems.extend(texts(
-            &self.connection,
-            "SELECT DISTINCT 'table ' || \"table\" || ' points at a missing row of ' || parent
-             FROM pragma_foreign_key_check",
-        )?);
-        problems.extend(texts(
-            &self.connection,
-            "SELECT 'batch ' || batch_id || ' has lost members' FROM batch AS b
-             WHERE documents <> (SELECT count(*) FROM member WHERE batch_id = b.batch_id)",
-        )?);
-        Ok(problems)
-    }
-
     fn migrate(&mut self) -> Result<(), StateError> {
         if user_version(&self.connection)? == KNOWN_VERSION {
             return Ok(());
@@ -124,10 +107,4 @@ fn configure(connection: &Connection) -> Result<(), StateError> {
 
 fn user_version(connection: &Connection) -> Result<i64, StateError> {
     Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
-}
-
-fn texts(connection: &Connection, sql: &str) -> Result<Vec<String>, StateError> {
-    let mut statement = connection.prepare(sql)?;
-    let rows = statement.query_map([], |row| row.get(0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -6,6 +6,7 @@ mod faults;
 mod incarnations;
 mod journal;
 mod machine;
+mod model;
 mod opening;
 mod page;
 mod racing;

@@ -1,12 +1,13 @@
 //! Goal: a database is opened as it should be, or refused and left alone.
 
 use std::fs;
+use std::path::Path;
 
 use rusqlite::Connection;
 use sluicegate_state::seam::Seam;
-use sluicegate_state::{StateError, Store};
+use sluicegate_state::{Arrival, StateError, Store};
 
-use crate::support::House;
+use crate::support::{House, at, notification};
 
 #[test]
 fn the_folder_is_made_with_its_parents() {
@@ -81,4 +82,68 @@ fn the_check_finds_a_batch_that_lost_members() {
     shell.execute_batch("DROP TRIGGER member_is_kept; DELETE FROM member WHERE ordinal = 1").unwrap();
     let problems = house.store.quick_check().unwrap();
     assert!(problems.iter().any(|problem| problem.contains("lost members")), "{problems:?}");
+}
+
+/// Changes the last byte of each leaf of an index: what the leaf points at is another row then.
+fn damage_indices(folder: &Path) -> usize {
+    let path = folder.join("state.db");
+    Connection::open(&path).unwrap().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    let page_bytes = usize::from(u16::from_be_bytes([bytes[16], bytes[17]]));
+    let leaves = bytes.chunks_mut(page_bytes).skip(1).filter(|page| page[0] == 0x0a && page[3..5] != [0, 0]);
+    let damaged = leaves.map(|page| page[page_bytes - 1] ^= 0x3f).count();
+    fs::write(&path, bytes).unwrap();
+    damaged
+}
+
+/// The store of a process that was killed, and damage that reading does not stumble over.
+fn damaged_after_a_death() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open(folder.path(), Seam::default()).unwrap();
+    let killed = store.begin_incarnation("killed", "host", 1, "0", at(0)).unwrap();
+    let arrivals: Vec<_> =
+        (0..50).map(|n| Arrival::Notification(notification(&format!("{n}.txt")))).collect();
+    store.journal(&arrivals, at(0)).unwrap();
+    // The kernel frees the lock of the dead; nobody says farewell.
+    drop((killed, store));
+    assert!(damage_indices(folder.path()) > 0);
+    folder
+}
+
+#[test]
+fn damage_after_a_death_is_refused_at_each_start_with_what_to_do() {
+    let folder = damaged_after_a_death();
+    for _ in 0..2 {
+        let store = Store::open(folder.path(), Seam::default()).unwrap();
+        assert!(store.quick_check().unwrap().is_empty(), "a quick check compares no index with its table");
+        let error = store.check_after_death().unwrap_err();
+        assert!(matches!(error, StateError::Corrupt(_)) && !error.is_transient(), "{error:?}");
+        let text = error.to_string();
+        for words in
+            ["state.db", "index", "move state.db, state.db-wal and state.db-shm", "rebuilt from the ledger"]
+        {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+    }
+    // What the message says to do.
+    for name in ["state.db", "state.db-wal", "state.db-shm"] {
+        let _ = fs::rename(folder.path().join(name), folder.path().join(format!("{name}.damaged")));
+    }
+    let store = Store::open(folder.path(), Seam::default()).unwrap();
+    assert!(!store.check_after_death().unwrap());
+}
+
+#[test]
+fn what_ended_well_is_not_read_through_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open(folder.path(), Seam::default()).unwrap();
+    assert!(!store.check_after_death().unwrap(), "a new one");
+    let first = store.begin_incarnation("first", "host", 1, "0", at(0)).unwrap();
+    assert!(!store.check_after_death().unwrap(), "one that lives");
+    store.end_incarnation(first, at(1)).unwrap();
+    assert!(!store.check_after_death().unwrap(), "one that said farewell");
+    drop(store.begin_incarnation("second", "host", 1, "0", at(2)).unwrap());
+    assert!(store.check_after_death().unwrap(), "one that died");
+    store.bury_dead(at(3)).unwrap();
+    assert!(!store.check_after_death().unwrap(), "it was checked and buried");
 }

@@ -41,6 +41,11 @@ impl Running {
         self.child.try_wait().unwrap().is_some()
     }
 
+    /// What it has said on stderr so far.
+    pub(crate) fn told(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.stderr).unwrap()).into_owned()
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
