@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use sluicegate_state::canary::{Canary, sings};
 use sluicegate_state::{AdoptedMember, Adoption, AdoptionReach, Notification, Store, Timestamp};
 
 use crate::archive::{ArchiveReader, Got, Manifest, Outcomes, batch_id_of, read_outcomes};
@@ -184,7 +185,7 @@ impl FleetStage {
                 strangers.push((batch_id.to_owned(), key.clone()));
             }
         }
-        if strangers.is_empty() {
+        if strangers.is_empty() || sings(Canary::ArchiveNotAdopted) {
             return Ok(());
         }
         let ids: Vec<String> = strangers.iter().map(|(batch_id, _)| batch_id.clone()).collect();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::TimeDelta;
+use sluicegate_state::canary::{Canary, sings};
 use sluicegate_state::{Store, Timestamp};
 
 use crate::effects;
@@ -75,6 +76,9 @@ impl Listener {
         let arrivals = deliveries.iter().flat_map(|delivery| &delivery.arrivals);
         let now = self.context.clock.now();
         self.journaled = true;
+        if sings(Canary::AcknowledgeFirst) {
+            self.inbox.acknowledge(receipts)?;
+        }
         let receipt = if self.inbox.is_listing() {
             // What a listing finds again is no redelivery.
             self.store.journal_listed(arrivals, now)?
