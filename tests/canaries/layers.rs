@@ -5,13 +5,13 @@ use std::sync::OnceLock;
 
 use sluicegate::job::Job;
 use sluicegate_state::canary::{Canary, Song};
-use sluicegate_state::{BatchEvent, Moved, Timestamp, transition};
+use sluicegate_state::{Arrival, BatchEvent, Moved, Timestamp, transition};
 
 use crate::benches::{FolderPostbox, SqliteBench, folder_place};
 use crate::fault::{Kind, Strike};
 use crate::notice::{Panicked, Voice, listen};
 use crate::run::{Report, run};
-use crate::support::{House, ME, at, standings};
+use crate::support::{House, ME, at, notification, standings};
 use crate::{inbox, object_store, oracle, warehouse};
 
 /// More moments than a run of the workload can have.
@@ -30,6 +30,8 @@ pub(crate) enum Layer {
     LostState,
     /// The suites that every adapter must pass.
     Conformance,
+    /// Notifications that come again.
+    Journal,
     /// Every state and every event of a batch.
     Model,
     /// The ends of windows against plain arithmetic in UTC.
@@ -37,8 +39,9 @@ pub(crate) enum Layer {
 }
 
 /// In the order in which they are asked: those that take long come last.
-const LAYERS: [Layer; 7] = [
+const LAYERS: [Layer; 8] = [
     Layer::CalmRun,
+    Layer::Journal,
     Layer::Model,
     Layer::Windows,
     Layer::Death,
@@ -55,6 +58,7 @@ impl fmt::Display for Layer {
             Self::Failure => "an effect that fails once",
             Self::LostState => "a death that takes the state",
             Self::Conformance => "the conformance suites",
+            Self::Journal => "a notification that comes again",
             Self::Model => "the model of the states",
             Self::Windows => "windows in UTC",
         })
@@ -91,6 +95,7 @@ impl Layer {
             Self::Failure => advance(Kind::FailsOnce, 0, points),
             Self::LostState => advance(Kind::Dies, 1, points),
             Self::Conformance => conformance(points),
+            Self::Journal => listen(|| journal(points)),
             Self::Model => listen(|| model(points)),
             Self::Windows => listen(|| windows(points)),
         }
@@ -160,6 +165,23 @@ fn conformance(points: &mut usize) -> Result<(), Panicked> {
     })
 }
 
+/// What is known is counted as a redelivery when it is sent again, and passed over when it is listed again.
+fn journal(points: &mut usize) {
+    let mut house = House::new();
+    let told = |words: &str| {
+        let words = words.to_owned();
+        move |error| panic!("{words}: {error}")
+    };
+    house.journal(&["a", "c"]);
+    let again: Vec<Arrival> = ["a", "b", "c"].map(|key| Arrival::Notification(notification(key))).into();
+    *points += 1;
+    let listed = house.store.journal_listed(&again, at(1)).unwrap_or_else(told("listed again"));
+    assert_eq!((listed.recorded, listed.redelivered), (1, 0));
+    *points += 1;
+    let sent = house.store.journal(&again, at(2)).unwrap_or_else(told("sent again"));
+    assert_eq!((sent.recorded, sent.redelivered), (0, 3));
+}
+
 /// The store moves a batch where the table of the state machine says, and else leaves it where it is.
 fn model(points: &mut usize) {
     let mut house = House::new();
@@ -168,7 +190,7 @@ fn model(points: &mut usize) {
             *points += 1;
             let batch = house.batch_in(&format!("{index}/{event}"), state, from);
             let moved = house.store.apply(&batch.batch_id, *event, "why", ME, at(9));
-            let moved = moved.unwrap_or_else(|error| panic!("{state} +{event}: SQLite refuses it: {error}"));
+            let moved = moved.unwrap_or_else(|error| panic!("{state} +{event}: {error}"));
             let next = transition(state, *event, from);
             assert_eq!(moved == Moved::Yes, next.is_some(), "{state} +{event}");
         }

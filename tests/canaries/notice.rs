@@ -83,18 +83,18 @@ impl Panicked {
     /// Whose words these are.
     pub(crate) fn voice(&self) -> Voice {
         let said = |words: &str| self.words.contains(words);
-        if self.file.starts_with("src/") || self.file.starts_with("state/src/") {
+        // Where SQLite or the product has refused a batch, the oracle reads their words from the journal.
+        if said("constraint failed") || said("the state database") {
+            Voice::Database
+        } else if said("a failure that no test injected") || said("the load fixed") || said("its load fixed")
+        {
+            Voice::Refusal
+        } else if self.file.starts_with("src/") || self.file.starts_with("state/src/") {
             Voice::Assertion
         } else if self.file.contains("oracle/") {
             Voice::Oracle
         } else if self.file.ends_with("crash/landing.rs") {
             Voice::Inbox
-        } else if said("a failure that no test injected") {
-            if said("constraint") || said("never change") || said("the journal") {
-                Voice::Database
-            } else {
-                Voice::Refusal
-            }
         } else if said("does not get on") {
             Voice::Stillness
         } else {
