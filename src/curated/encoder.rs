@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use sha2::{Digest, Sha256};
+use sluicegate_state::canary::{Canary, sings_now_and_then};
 
 use super::{CuratedError, TableTotals, Totals};
 use crate::schema::{BOOKKEEPING_COLUMNS, Table};
@@ -20,8 +21,9 @@ impl<W: Write> CsvEncoder<W> {
     /// # Errors
     /// Only those of `output`.
     pub fn new(output: W, table: &Table) -> Result<Self, CuratedError> {
+        let quoted = sings_now_and_then(Canary::CsvNotReproducible);
         let mut csv = csv::WriterBuilder::new()
-            .quote_style(csv::QuoteStyle::Necessary)
+            .quote_style(if quoted { csv::QuoteStyle::Always } else { csv::QuoteStyle::Necessary })
             .terminator(csv::Terminator::Any(b'\n'))
             .from_writer(Hashing::new(output));
         csv.write_record(table.all_column_names()).map_err(from_csv)?;

@@ -6,6 +6,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use sluicegate_state::canary::{Canary, sings};
+
 use crate::failure::{Failure, Outcome};
 use crate::ports::object_store::{
     Announced, Fetched, Got, ObjectInfo, ObjectStore, PutAnswer, ReadSeek, Refusal, VersionSource,
@@ -127,7 +129,7 @@ impl ObjectStore for FolderStore {
             return Ok(Got::Refused(Refusal::NotFound));
         }
         let info = describe(announced.key, stamp);
-        if info.etag != announced.etag {
+        if info.etag != announced.etag && !sings(Canary::NoIfMatch) {
             return Ok(Got::Refused(Refusal::Overwritten));
         }
         Ok(Got::Object(Fetched { info, body: Box::new(StampedReader::new(file, stamp)) }))

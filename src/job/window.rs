@@ -5,6 +5,7 @@ use std::str::FromStr;
 use chrono::{TimeDelta, Timelike};
 use cron::Schedule;
 use sluicegate_state::Timestamp;
+use sluicegate_state::canary::{Canary, sings};
 
 /// When windows end. UTC has no summer time, so every tick comes exactly once.
 #[derive(Debug, Clone)]
@@ -38,6 +39,10 @@ impl Window {
     /// The latest tick at or before `at`.
     pub fn previous_tick(&self, at: Timestamp) -> Option<Timestamp> {
         let next_second = at.with_nanosecond(0)? + TimeDelta::seconds(1);
+        if sings(Canary::WindowInLocalTime) {
+            let local = next_second.with_timezone(&chrono_tz::Asia::Kolkata);
+            return self.0.after(&local).next_back().map(|tick| tick.to_utc());
+        }
         self.0.after(&next_second).next_back()
     }
 
@@ -66,6 +71,14 @@ mod tests {
         assert_eq!(next("2024-03-31T12:15:00Z"), at("2024-03-31T12:30:00Z"));
         assert_eq!(next("2024-03-31T12:14:59.9Z"), at("2024-03-31T12:15:00Z"));
         assert_eq!(next("2024-12-31T23:59:59Z"), at("2025-01-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn a_day_ends_in_utc_wherever_the_machine_is() {
+        let window = Window::new("0 0 6 * * *").unwrap();
+        assert_eq!(window.previous_tick(at("2024-03-31T05:59:59Z")), Some(at("2024-03-30T06:00:00Z")));
+        assert_eq!(window.previous_tick(at("2024-03-31T06:00:00Z")), Some(at("2024-03-31T06:00:00Z")));
+        assert_eq!(window.next_tick(at("2024-03-31T05:59:59Z")), Some(at("2024-03-31T06:00:00Z")));
     }
 
     #[test]

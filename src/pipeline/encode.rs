@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use sluicegate_state::canary::{Canary, sings};
+
 use crate::curated::{CsvEncoder, object_key};
 use crate::failure::{Failure, Outcome};
 use crate::ports::warehouse::{
@@ -37,11 +39,21 @@ pub fn encode(
     let mut copies = Vec::new();
     for (table, encoder) in schema.tables.iter().zip(visitor.encoders) {
         let (file, totals) = encoder.finish().map_err(Failure::from)?;
-        let csv_key = (totals.rows > 0).then(|| object_key(&table.name, batch_id));
+        let csv_key = (totals.rows > 0).then(|| csv_key(&table.name, batch_id));
         copies.push((file, totals.bytes));
         tables.push(LoadedTable { table: table.name.clone(), totals, csv_key });
     }
     Ok((tables, copies))
+}
+
+/// A function of table and batch, so that whoever makes the object again finds the first one.
+fn csv_key(table: &str, batch_id: &str) -> String {
+    let key = object_key(table, batch_id);
+    if sings(Canary::CsvKeyFromClock) {
+        return key
+            .replace(".csv", &format!("-{:?}.csv", std::time::SystemTime::now()).replace([' ', ':'], ""));
+    }
+    key
 }
 
 struct Encoding<'a> {

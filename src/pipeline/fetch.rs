@@ -10,7 +10,7 @@ use chrono::SecondsFormat;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
-use sluicegate_state::Timestamp;
+use sluicegate_state::{Timestamp, canary};
 use tempfile::SpooledTempFile;
 
 use crate::archive::{
@@ -61,8 +61,8 @@ pub struct Fetchers(Option<ThreadPool>);
 impl Fetchers {
     fn pool(&mut self, context: &Context) -> Outcome<&ThreadPool> {
         if self.0.is_none() {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(context.fetch_concurrency).build();
-            let started = pool.map_err(|error| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(context.fetch_concurrency);
+            let started = pool.start_handler(canary::inherited()).build().map_err(|error| {
                 Failure::transient(format!("cannot start threads to fetch with: {error}"))
             })?;
             self.0 = Some(started);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use sluicegate_state::canary::{Canary, sings};
 use sluicegate_state::{Store, Timestamp};
 
 use crate::effects;
@@ -84,6 +85,9 @@ impl Listener {
         let arrivals = deliveries.iter().flat_map(|delivery| &delivery.arrivals);
         let now = self.context.clock.now();
         self.journaled = true;
+        if sings(Canary::AcknowledgeFirst) {
+            self.inbox.acknowledge(receipts)?;
+        }
         let receipt = if self.inbox.is_listing() {
             // What a listing finds again is no redelivery.
             self.store.journal_listed(arrivals, now)

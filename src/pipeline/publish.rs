@@ -4,6 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use sluicegate_state::canary::{Canary, sings};
 use sluicegate_state::{Batch, BatchEvent, BatchState, Stage as Step, Store};
 
 use crate::effects;
@@ -83,7 +84,14 @@ impl PublishStage {
         };
         let LoadedCopies { tables, mut csvs } = copies;
         let mut objects = 0;
-        for (table, (file, bytes)) in tables.iter().zip(&mut csvs).rev() {
+        if sings(Canary::PublishedBeforePut) {
+            warehouse.mark_published(&batch.batch_id)?;
+        }
+        let mut in_order: Vec<_> = tables.iter().zip(&mut csvs).collect();
+        if !sings(Canary::ParentsFirst) {
+            in_order.reverse();
+        }
+        for (table, (file, bytes)) in in_order {
             let Some(key) = &table.csv_key else { continue };
             put(&self.context, key, table, file, *bytes)?;
             objects += 1;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use rusqlite::{OptionalExtension, Transaction, params};
+use sluicegate_state::canary::{Canary, sings};
 
 use crate::failure::Outcome;
 use crate::ports::warehouse::{DocumentOutcome, LoadDocument, LoadRequest, Verdict};
@@ -113,7 +114,8 @@ impl Claims<'_> {
                 return Ok(decided(DocumentOutcome::Again, &reason));
             }
         }
-        if !self.insert_identity(document)? && !self.take_over(document)? {
+        let claimed = self.insert_identity(document)? || self.take_over(document)?;
+        if !claimed && !sings(Canary::ClaimsUnchecked) {
             let owner = self.owner(document)?;
             return Ok(decided(DocumentOutcome::Again, &format!("batch {owner} has this document")));
         }

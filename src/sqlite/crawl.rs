@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use sluicegate_state::Timestamp;
+use sluicegate_state::canary::{Canary, sings};
 use sluicegate_state::time::to_text;
 
 use crate::failure::{Failure, Outcome};
@@ -140,9 +141,10 @@ fn adopt(
     now: Timestamp,
 ) -> rusqlite::Result<Option<CrawlClaim>> {
     let window_end = to_text(request.window_end);
+    let until = if sings(Canary::CrawlAdoptsLate) { to_text(now) } else { window_end.clone() };
     let batches: u64 = transaction.query_row(
         "SELECT count(*) FROM sluicegate_batch WHERE job = ?1 AND crawl_id IS NULL AND published_at <= ?2",
-        params![request.job, window_end],
+        params![request.job, until],
         |row| row.get(0),
     )?;
     if batches == 0 {
@@ -169,7 +171,7 @@ fn adopt(
     }
     let adopted = transaction.execute(
         "UPDATE sluicegate_batch SET crawl_id = ?3 WHERE job = ?1 AND crawl_id IS NULL AND published_at <= ?2",
-        params![request.job, window_end, crawl_id],
+        params![request.job, until, crawl_id],
     )?;
     assert_eq!(adopted as u64, batches, "what was counted is adopted, in one transaction (I8)");
     describe(transaction, request.job, &crawl_id, request.window_end, now).map(Some)
@@ -194,6 +196,9 @@ pub(super) fn attempt(
 }
 
 pub(super) fn renew(connection: &Connection, crawl_id: &str, owner: &str, now: Timestamp) -> Outcome<()> {
+    if sings(Canary::LeaseNotRenewed) {
+        return Ok(());
+    }
     let changed = connection
         .execute(
             "UPDATE sluicegate_crawl SET lease_until = ?3

@@ -6,6 +6,7 @@
 #[macro_use]
 mod text_enum;
 
+pub mod canary;
 pub mod effects;
 mod error;
 mod lock;

@@ -102,6 +102,7 @@ impl History<'_> {
                 Ok(()) => return,
                 Err(kind) => {
                     tries += 1;
+                    oracle::curated::children_come_first(self.world);
                     let last_life = self.life + 1 == self.faults.len();
                     assert!(
                         !last_life || tries <= PATIENCE,

@@ -1,6 +1,7 @@
 //! Goal: what the pages say is true. Each test reads a page and compares it with the program or with the code.
 
 mod architecture;
+mod faults;
 mod finance;
 mod iam;
 mod links;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
+use sluicegate_state::canary::{Canary, sings};
 use sluicegate_state::{AdoptedMember, Adoption, AdoptionReach, Notification, Timestamp};
 
 use crate::archive::{ArchiveReader, Got, Manifest, Outcomes, batch_id_of, read_outcomes};
@@ -51,7 +52,7 @@ impl FleetStage {
         for prefix in prefixes(&job.name, everything, now) {
             self.find_unknown(job, &prefix, &mut unknown)?;
         }
-        if unknown.is_empty() {
+        if unknown.is_empty() || sings(Canary::ArchiveNotAdopted) {
             return Ok(());
         }
         let Self { store, ledger, .. } = self;

@@ -173,6 +173,10 @@ fn a_sign_of_life_renews_the_lease(bench: &dyn Bench) {
     assert_eq!(warehouse.crawl_attempt(&first.crawl_id, "one").unwrap(), 1);
     bench.clock().advance(TimeDelta::seconds(50));
     assert_eq!(claim(&mut *bench.open(), "two", bench.clock().now()), None);
+    warehouse.renew_crawl(&first.crawl_id, "one").unwrap();
+    warehouse.renew_crawl(&first.crawl_id, "two").unwrap_err();
+    bench.clock().advance(TimeDelta::seconds(50));
+    assert_eq!(claim(&mut *bench.open(), "two", bench.clock().now()), None);
 }
 
 fn the_dead_are_taken_over_from_at_once(bench: &dyn Bench) {

@@ -7,6 +7,9 @@ use crate::process::World;
 
 /// When a window has ended and the pipeline is quiet, its crawl is over: the lease of a dead owner is not waited out.
 pub(crate) fn nothing_waits(world: &World) {
+    let journal = Connection::open(world.path("state").join("state.db")).unwrap();
+    let parked = "SELECT batch_id, state, last_error FROM batch WHERE state <> 'published'";
+    none(&journal, "batches that are not at their end when all is quiet", parked);
     let ledger = Connection::open(world.warehouse()).unwrap();
     none(
         &ledger,

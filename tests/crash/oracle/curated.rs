@@ -34,6 +34,23 @@ pub(super) fn check(world: &World, ledger: &Connection) {
     assert_eq!(found, expected, "stray or lost files under curated");
 }
 
+/// Whenever the pipeline stops, whoever sees the object of a parent sees those of its children too (I5).
+pub(crate) fn children_come_first(world: &World) {
+    let curated = world.path("curated");
+    if !curated.join("invoices").is_dir() {
+        return;
+    }
+    let ledger = Connection::open(world.warehouse()).unwrap();
+    let fixed = "SELECT p.csv_key, c.csv_key FROM sluicegate_batch_table AS p
+                 JOIN sluicegate_batch_table AS c USING (batch_id)
+                 WHERE p.table_name = 'invoices' AND c.table_name = 'invoice_items'
+                   AND p.csv_key IS NOT NULL AND c.csv_key IS NOT NULL";
+    for keys in select(&ledger, fixed) {
+        let [parent, child] = [&keys[0], &keys[1]].map(|key| curated.join(key).exists());
+        assert!(child || !parent, "{} is there before {} (I5)", keys[0], keys[1]);
+    }
+}
+
 fn read(object: &[u8]) -> Vec<Vec<String>> {
     let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(object);
     reader.records().map(|record| record.unwrap().iter().map(str::to_owned).collect()).collect()

@@ -3,7 +3,7 @@
 
 mod archive;
 pub(crate) mod crawls;
-mod curated;
+pub(crate) mod curated;
 mod journal;
 mod ledger;
 mod warehouse;

@@ -1,0 +1,214 @@
+//! The layers of the tests, each as what it does while a canary sings.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use sluicegate::job::Job;
+use sluicegate_state::canary::{Canary, Song};
+use sluicegate_state::{Arrival, BatchEvent, Moved, Timestamp, transition};
+
+use crate::benches::{FolderPostbox, SqliteBench, folder_place};
+use crate::fault::{Kind, Strike};
+use crate::notice::{Panicked, Voice, listen};
+use crate::run::{Report, run};
+use crate::support::{House, ME, at, notification, standings};
+use crate::{inbox, object_store, oracle, warehouse};
+
+/// More moments than a run of the workload can have.
+const MOST_MOMENTS: usize = 1_000;
+
+/// A layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layer {
+    /// The workload of the crash tests, without any fault.
+    CalmRun,
+    /// A process dies before and after each effect.
+    Death,
+    /// An effect fails once, before and after it, and the process goes on.
+    Failure,
+    /// A process dies at each effect, and the state folder is lost with it.
+    LostState,
+    /// The suites that every adapter must pass.
+    Conformance,
+    /// Notifications that come again.
+    Journal,
+    /// Every state and every event of a batch.
+    Model,
+    /// The ends of windows against plain arithmetic in UTC.
+    Windows,
+}
+
+/// In the order in which they are asked: those that take long come last.
+const LAYERS: [Layer; 8] = [
+    Layer::CalmRun,
+    Layer::Journal,
+    Layer::Model,
+    Layer::Windows,
+    Layer::Death,
+    Layer::Conformance,
+    Layer::Failure,
+    Layer::LostState,
+];
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CalmRun => "a run without faults",
+            Self::Death => "a death at an effect",
+            Self::Failure => "an effect that fails once",
+            Self::LostState => "a death that takes the state",
+            Self::Conformance => "the conformance suites",
+            Self::Journal => "a notification that comes again",
+            Self::Model => "the model of the states",
+            Self::Windows => "windows in UTC",
+        })
+    }
+}
+
+/// Who notices a canary first.
+pub(crate) struct Noticed {
+    pub(crate) layer: Layer,
+    pub(crate) voice: Voice,
+    /// How many things the layer had tried by then.
+    pub(crate) points: usize,
+    /// Its first words.
+    pub(crate) words: String,
+}
+
+/// Lets a canary sing, and asks layer after layer.
+pub(crate) fn noticed(canary: Canary) -> Option<Noticed> {
+    let _song = Song::of(canary);
+    LAYERS.into_iter().find_map(|layer| {
+        let mut points = 0;
+        let heard = layer.ask(&mut points).err()?;
+        let first_line = heard.words.lines().next().unwrap_or_default();
+        let words: String = first_line.chars().take(160).collect();
+        Some(Noticed { layer, voice: heard.voice(), points, words: format!("{words} [{}]", heard.file) })
+    })
+}
+
+impl Layer {
+    fn ask(self, points: &mut usize) -> Result<(), Panicked> {
+        match self {
+            Self::CalmRun => calm_run(points),
+            Self::Death => advance(Kind::Dies, 0, points),
+            Self::Failure => advance(Kind::FailsOnce, 0, points),
+            Self::LostState => advance(Kind::Dies, 1, points),
+            Self::Conformance => conformance(points),
+            Self::Journal => listen(|| journal(points)),
+            Self::Model => listen(|| model(points)),
+            Self::Windows => listen(|| windows(points)),
+        }
+    }
+}
+
+/// A run without faults and without a canary.
+pub(crate) fn calm() -> &'static Report {
+    static CALM: OnceLock<Report> = OnceLock::new();
+    CALM.get_or_init(|| run(&[], 0))
+}
+
+fn calm_run(points: &mut usize) -> Result<(), Panicked> {
+    *points += 1;
+    same_as_calm(&listen(|| run(&[], 0))?, 0)
+}
+
+/// The content of a run against that of the calm one; where the state was lost, without what nobody can know.
+fn same_as_calm(report: &Report, lost: usize) -> Result<(), Panicked> {
+    let same = if lost == 0 {
+        report.content == calm().content
+    } else {
+        let known = oracle::without_what_may_be_lost;
+        known(&report.content) == known(&calm().content)
+    };
+    let words = "the content is not that of the calm run".to_owned();
+    if same { Ok(()) } else { Err(Panicked { file: "tests/crash/oracle/".to_owned(), words }) }
+}
+
+/// Strikes before and after each moment in turn, until a run meets no fault.
+fn advance(kind: Kind, lost: usize, points: &mut usize) -> Result<(), Panicked> {
+    for moment in 1..MOST_MOMENTS {
+        for after in [false, true] {
+            // After one effect is before the next one, but for what was on its way.
+            if lost > 0 && after != moment.is_multiple_of(2) {
+                continue;
+            }
+            *points += 1;
+            let report = listen(|| run(&[&[Strike { moment, after, kind }]], lost))?;
+            if !report.all_met {
+                return Ok(());
+            }
+            same_as_calm(&report, lost)?;
+        }
+    }
+    Ok(())
+}
+
+fn conformance(points: &mut usize) -> Result<(), Panicked> {
+    listen(|| {
+        warehouse::warehouse_suite(&mut || {
+            *points += 1;
+            Box::new(SqliteBench::new())
+        });
+        let mut folders = Vec::new();
+        object_store::object_store_suite(&mut || {
+            *points += 1;
+            let folder = tempfile::tempdir().unwrap();
+            let place = folder_place(folder.path().join("objects"));
+            folders.push(folder);
+            place
+        });
+        inbox::inbox_suite(&mut || {
+            *points += 1;
+            Box::new(FolderPostbox::new())
+        });
+    })
+}
+
+/// What is known is counted as a redelivery when it is sent again, and passed over when it is listed again.
+fn journal(points: &mut usize) {
+    let mut house = House::new();
+    let told = |words: &str| {
+        let words = words.to_owned();
+        move |error| panic!("{words}: {error}")
+    };
+    house.journal(&["a", "c"]);
+    let again: Vec<Arrival> = ["a", "b", "c"].map(|key| Arrival::Notification(notification(key))).into();
+    *points += 1;
+    let listed = house.store.journal_listed(&again, at(1)).unwrap_or_else(told("listed again"));
+    assert_eq!((listed.recorded, listed.redelivered), (1, 0));
+    *points += 1;
+    let sent = house.store.journal(&again, at(2)).unwrap_or_else(told("sent again"));
+    assert_eq!((sent.recorded, sent.redelivered), (0, 3));
+}
+
+/// The store moves a batch where the table of the state machine says, and else leaves it where it is.
+fn model(points: &mut usize) {
+    let mut house = House::new();
+    for (index, (state, from)) in standings().into_iter().enumerate() {
+        for event in BatchEvent::ALL {
+            *points += 1;
+            let batch = house.batch_in(&format!("{index}/{event}"), state, from);
+            let moved = house.store.apply(&batch.batch_id, *event, "why", ME, at(9));
+            let moved = moved.unwrap_or_else(|error| panic!("{state} +{event}: {error}"));
+            let next = transition(state, *event, from);
+            assert_eq!(moved == Moved::Yes, next.is_some(), "{state} +{event}");
+        }
+    }
+}
+
+/// A window that ends each day at six, over a year of moments, against the days of the Unix clock.
+fn windows(points: &mut usize) {
+    const DAY: i64 = 86_400;
+    const SIX: i64 = 6 * 3_600;
+    let text = include_str!("../../jobs/invoices.toml");
+    let variable = |name: &str| (name == "SLUICEGATE_WINDOW").then(|| "0 0 6 * * *".to_owned());
+    let job = Job::parse(std::path::Path::new("jobs/invoices.toml"), text, &variable).unwrap();
+    for moment in (1_800_000_000..1_800_000_000 + 365 * DAY).step_by(7 * 3_600 + 13) {
+        *points += 1;
+        let tick = (moment - SIX).div_euclid(DAY) * DAY + SIX;
+        let time = |seconds| Timestamp::from_timestamp(seconds, 0).unwrap();
+        assert_eq!(job.window.previous_tick(time(moment)), Some(time(tick)));
+        assert_eq!(job.window.next_tick(time(moment)), Some(time(tick + DAY)));
+    }
+}
