@@ -1,7 +1,6 @@
 //! `catalog`: what the jobs need in the catalog of the query engines; printed, compared with what is there, or made.
 
 use serde_json::{Value as Json, json};
-use sluicegate_state::seam::Seam;
 
 use crate::catalog::{
     Action, Applied, Difference, Means, Place, Plan, Wanted, apply, database_ddl, embedded_ddl, look, plan,
@@ -15,6 +14,7 @@ use super::args::{Flags, Format};
 use super::assemble;
 use super::exit::{Exit, Stop};
 use super::output::{print, print_json};
+use super::seam::seam;
 use super::session::load_config;
 
 /// `sluicegate catalog [--apply]`.
@@ -121,7 +121,7 @@ fn report(
     applies: bool,
 ) -> Result<Report, Stop> {
     let plan = plan(&wanted, &look(definitions, &wanted)?, means);
-    let applied = applies.then(|| apply(definitions, &wanted, means, &Seam::default()));
+    let applied = applies.then(|| apply(definitions, &wanted, means, &seam()));
     Ok(Report { job: job.to_owned(), wanted, plan, applied })
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use sluicegate_state::seam::Seam;
 use sluicegate_state::{BatchState, DrainerLock, Store};
 
 use crate::config::Config;
@@ -29,6 +28,7 @@ use super::exit::{Exit, Stop};
 use super::manager;
 use super::output::time;
 use super::progress::Progress;
+use super::seam::seam;
 use super::session::{Session, host, load_config};
 use super::signals::{Asked, stop_on_signal};
 use super::stored::left_of_removed_jobs;
@@ -100,10 +100,10 @@ pub(super) fn drain_config(
         }
         tracing::warn!("{missing}");
     }
-    let mut session = Session::begin(config, Seam::default(), clock.clone())?;
+    let mut session = Session::begin(config, seam(), clock.clone())?;
     let surroundings = Surroundings {
         clock: clock.clone(),
-        seam: Seam::default(),
+        seam: seam(),
         incarnation: session.incarnation().to_owned(),
         seal_at_once: !options.watch && intake != Intake::Nothing,
     };

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluicegate_state::seam::Seam;
-
 use crate::pipeline::bell::Bell;
 use crate::pipeline::listener::Listener;
 use crate::pipeline::scheduler::{self, RunOptions};
@@ -15,6 +13,7 @@ use super::args::Flags;
 use super::assemble::{self, Intake, Surroundings};
 use super::exit::{Exit, Stop};
 use super::manager;
+use super::seam::seam;
 use super::session::{Session, load_config};
 use super::signals::stop_on_signal;
 
@@ -24,10 +23,10 @@ pub(super) fn listen(flags: &Flags) -> Result<Exit, Stop> {
     let config = load_config(flags)?;
     assemble::refuse_unsupported(&config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let session = Session::begin(&config, Seam::default(), clock.clone())?;
+    let session = Session::begin(&config, seam(), clock.clone())?;
     let surroundings = Surroundings {
         clock,
-        seam: Seam::default(),
+        seam: seam(),
         incarnation: session.incarnation().to_owned(),
         seal_at_once: false,
     };

@@ -24,6 +24,7 @@ mod reconcile;
 mod rejects;
 mod replay;
 mod replay_args;
+mod seam;
 mod session;
 mod show;
 mod signals;

@@ -6,7 +6,6 @@ mod document;
 use std::sync::Arc;
 
 use serde_json::json;
-use sluicegate_state::seam::Seam;
 use sluicegate_state::{BatchEvent, Moved};
 
 use crate::config::Config;
@@ -19,6 +18,7 @@ use super::exit::{Exit, Stop};
 use super::output::{counted, print, print_json};
 use super::replay::{operation, operator, parts};
 use super::replay_args::{AbandonOptions, HoldOptions};
+use super::seam::seam;
 use super::session::Session;
 
 /// `sluicegate jobs abandon ID --because T`.
@@ -44,7 +44,7 @@ pub(super) fn abandon(flags: &Flags, config: &Config, options: &AbandonOptions) 
         pipeline_abandon::abandon(&parts.context, &parts.store, warehouse.as_mut(), &batch, &words)?;
     let detail = json!({ "abandon": batch.batch_id });
     warehouse.proof().record_operation(&operation(&options.because, &detail))?;
-    let mut session = Session::begin(config, Seam::default(), clock.clone())?;
+    let mut session = Session::begin(config, seam(), clock.clone())?;
     let incarnation = session.incarnation().to_owned();
     let moved =
         session.store().apply(&batch.batch_id, BatchEvent::Abandoned, &words, &incarnation, clock.now())?;

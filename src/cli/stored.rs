@@ -1,20 +1,20 @@
 //! What the commands that only read take from the state store.
 
 use serde::Serialize;
-use sluicegate_state::seam::Seam;
 use sluicegate_state::{Batch, BatchState, Store};
 
 use crate::config::Config;
 
 use super::exit::Stop;
 use super::output::{counted, time};
+use super::seam::seam;
 
 /// The state store, unless nothing was ever journaled: reading makes no folders.
 pub(super) fn existing_store(config: &Config) -> Result<Option<Store>, Stop> {
     if !config.settings.state.join("state.db").exists() {
         return Ok(None);
     }
-    Ok(Some(Store::open(&config.settings.state, Seam::default())?))
+    Ok(Some(Store::open(&config.settings.state, seam())?))
 }
 
 /// What waits in the state for jobs whose files are gone, one sentence a job: the pipeline serves the jobs that there are,

@@ -12,7 +12,7 @@ use crate::failure::{Failure, FailureKind, Outcome};
 use super::backoff;
 use super::bell::Bell;
 use super::context::Context;
-use super::stage::{Idle, Stage, Tick};
+use super::stage::{Idle, Setback, Stage, Tick};
 use super::tally::Counts;
 
 /// How often the scheduler looks whether the pipeline is quiet while it waits for a retry.
@@ -96,16 +96,16 @@ fn start(
     let name = stage.name();
     std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         let _guard = PanicGuard { bell: bell.clone(), name };
-        let mut setback = Setback::default();
+        let mut trouble = Trouble::default();
         while let Some(seen) = bell.generation() {
             let now = context.clock.now();
-            if let Some(idle) = setback.until.as_ref().filter(|idle| idle.is_before(now)) {
-                bell.rest(number, seen, idle.clone(), now);
+            if let Some(idle) = trouble.setback.as_ref().and_then(|setback| setback.rest(now)) {
+                bell.rest(number, seen, idle, now);
                 continue;
             }
             match stage.tick() {
                 Ok(tick) => {
-                    setback = Setback::default();
+                    trouble = Trouble::default();
                     match tick {
                         Tick::Worked => bell.ring(),
                         Tick::Idle(idle) => bell.rest(number, seen, idle, context.clock.now()),
@@ -113,7 +113,7 @@ fn start(
                     }
                 }
                 Err(failure) if watch && failure.kind == FailureKind::Transient => {
-                    setback.meet(name, &failure, context.clock.now());
+                    trouble.meet(name, &failure, context.clock.now());
                 }
                 Err(failure) => return bell.fail(failure),
             }
@@ -124,17 +124,17 @@ fn start(
 /// What a stage of a run that watches does about a state store that is full or locked: it waits, and begins its step
 /// anew, as after a death. A run that does not watch ends, and says why.
 #[derive(Default)]
-struct Setback {
+struct Trouble {
     failures: u64,
-    until: Option<Idle>,
+    setback: Option<Setback>,
 }
 
-impl Setback {
+impl Trouble {
     fn meet(&mut self, name: &str, failure: &Failure, now: sluicegate_state::Timestamp) {
         self.failures += 1;
         tracing::warn!("the {name} stage cannot go on now, and will try again: {failure}");
         let delay = backoff::delay(TimeDelta::seconds(1), LONGEST_SETBACK, self.failures, name);
-        self.until = Some(Idle { wake_at: Some(now + delay), waiting_for: Some(failure.to_string()) });
+        self.setback = Some(Setback::new(now, delay, failure.to_string()));
     }
 }
 

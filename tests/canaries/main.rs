@@ -11,6 +11,7 @@ mod landing;
 mod manual_clock;
 #[path = "../crash/oracle/mod.rs"]
 mod oracle;
+#[expect(dead_code, reason = "the crash tests use more of it")]
 #[path = "../crash/process.rs"]
 mod process;
 #[allow(dead_code, reason = "a report says more than is asked here")]

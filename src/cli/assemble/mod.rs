@@ -30,6 +30,7 @@ use crate::ports::server::ServerFacts;
 use crate::ports::warehouse::Warehouse;
 
 use super::exit::Stop;
+use super::seam::seam;
 use super::session::host;
 use super::stored::existing_store;
 
@@ -228,7 +229,7 @@ pub(super) fn existing_warehouse(
     {
         return Ok(None);
     }
-    let open = warehouse::opener(&config.settings.warehouse, READER, clock, Seam::default())?;
+    let open = warehouse::opener(&config.settings.warehouse, READER, clock, seam())?;
     Ok(Some(open()?))
 }
 

@@ -10,7 +10,6 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 
 use sluicegate_state::Store;
-use sluicegate_state::seam::Seam;
 
 use crate::config::Config;
 use crate::pipeline::context::Context;
@@ -27,6 +26,7 @@ use super::args::{Flags, Format, ReconcileOptions};
 use super::assemble::{self, Surroundings};
 use super::exit::{Exit, Stop};
 use super::output::{print, print_json};
+use super::seam::seam;
 use super::session::{Session, host, load_config};
 
 /// Everything that is asked, for all jobs.
@@ -51,7 +51,7 @@ pub(super) fn reconcile(flags: &Flags, options: &ReconcileOptions) -> Result<Exi
     let Some(warehouse) = assemble::existing_warehouse(&config, clock.clone())? else {
         return nothing_yet(flags, &config, clock.as_ref());
     };
-    let mut session = Session::begin(&config, Seam::default(), clock.clone())?;
+    let mut session = Session::begin(&config, seam(), clock.clone())?;
     let result = work(flags, options, &config, &mut session, &clock, warehouse);
     let exit = match &result {
         Ok(exit) => *exit,
@@ -74,7 +74,7 @@ fn work(
     }
     let surroundings = Surroundings {
         clock: clock.clone(),
-        seam: Seam::default(),
+        seam: seam(),
         incarnation: session.incarnation().to_owned(),
         seal_at_once: false,
     };

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use sluicegate_state::seam::Seam;
 use sluicegate_state::{BatchEvent, Moved, Store};
 
 use crate::config::Config;
@@ -17,6 +16,7 @@ use crate::reconcile::model::shell_word;
 
 use super::super::assemble::{self, Surroundings, existing_warehouse};
 use super::super::exit::Stop;
+use super::super::seam::seam;
 use super::super::session::{Session, host};
 use super::choice::Choice;
 
@@ -45,13 +45,9 @@ pub(in crate::cli) fn parts(
     incarnation: &str,
 ) -> Result<Parts, Stop> {
     assemble::refuse_unsupported(config)?;
-    let store = Store::open(&config.settings.state, Seam::default())?;
-    let surroundings = Surroundings {
-        clock,
-        seam: Seam::default(),
-        incarnation: incarnation.to_owned(),
-        seal_at_once: false,
-    };
+    let store = Store::open(&config.settings.state, seam())?;
+    let surroundings =
+        Surroundings { clock, seam: seam(), incarnation: incarnation.to_owned(), seal_at_once: false };
     Ok(Parts { context: assemble::context(config, surroundings)?, store })
 }
 

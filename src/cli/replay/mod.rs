@@ -9,8 +9,6 @@ mod finish;
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
-use sluicegate_state::seam::Seam;
-
 use crate::config::Config;
 use crate::ports::clock::{Clock, SystemClock};
 
@@ -18,6 +16,7 @@ use super::args::{Flags, Format};
 use super::exit::{Exit, Stop};
 use super::output::{print, print_json};
 use super::replay_args::ReplayOptions;
+use super::seam::seam;
 use super::session::Session;
 use super::signals::stop_on_signal;
 
@@ -52,7 +51,7 @@ pub(super) fn replay(flags: &Flags, config: &Config, options: &ReplayOptions) ->
     if choice.begins_something() && !options.yes && !confirmed(flags, &choice)? {
         return Err(Stop::failed("nothing was done"));
     }
-    let mut session = Session::begin(config, Seam::default(), clock.clone())?;
+    let mut session = Session::begin(config, seam(), clock.clone())?;
     let batches = begin::begin(config, &mut session, &choice, &clock)?;
     session.end(Exit::Fine)?;
     if options.no_wait {
