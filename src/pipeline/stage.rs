@@ -45,6 +45,7 @@ pub fn lies_ahead(at: Timestamp, now: Timestamp, longest: TimeDelta) -> bool {
 #[derive(Debug)]
 pub struct Setback {
     idle: Idle,
+    delay: TimeDelta,
     until: Instant,
 }
 
@@ -52,7 +53,7 @@ impl Setback {
     /// Rests for `delay` from `now` on.
     pub fn new(now: Timestamp, delay: TimeDelta, waiting_for: String) -> Self {
         let idle = Idle { wake_at: Some(now + delay), waiting_for: Some(waiting_for) };
-        Self { idle, until: Instant::now() + delay.to_std().unwrap_or_default() }
+        Self { idle, delay, until: Instant::now() + delay.to_std().unwrap_or_default() }
     }
 
     /// The rest, as it began.
@@ -60,10 +61,10 @@ impl Setback {
         self.idle.clone()
     }
 
-    /// The rest, unless it is over: a clock that is set back does not make it longer.
+    /// The rest, unless it is over: a clock that stands, or is set back, does not make it longer.
     pub fn rest(&self, now: Timestamp) -> Option<Idle> {
-        let holds = Instant::now() < self.until && self.idle.wake_at.is_some_and(|at| now < at);
-        holds.then(|| self.idle.clone())
+        let lasts = Instant::now() < self.until && self.idle.lasts(now, self.delay);
+        lasts.then(|| self.idle.clone())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sealing replays: documents that other batches had become members of new batches, all of one wish in one transaction.
 //! That transaction is the intention: whatever dies after it, the stages carry these batches to their ends.
 
+use chrono::TimeDelta;
 use rusqlite::{Transaction, params};
 use sha2::{Digest, Sha256};
 
@@ -11,7 +12,7 @@ use super::rows::{integer, stored};
 use super::seal::{INSERT_MEMBER, TAKE};
 use crate::model::{Batch, ReplaySeal};
 use crate::time::Stored;
-use crate::{StateError, Timestamp, effects};
+use crate::{BatchState, StateError, Timestamp, effects};
 
 const INSERT_BATCH: &str = "
     INSERT INTO batch (batch_id, job, state, documents, bytes, estimated_rows, oldest_event_time, earliest_expiry,
@@ -23,8 +24,8 @@ const UNFINISHED: &str = "
     WHERE state IN ('sealed', 'archived', 'loaded', 'failed') AND parents IS NOT NULL ORDER BY sealed_at, batch_id";
 
 impl Store {
-    /// Seals replays, all or none; their ids. One that is here already, sealed in the same second from the same content,
-    /// stays as it is.
+    /// Seals replays, all or none; their ids. One that is here already and unfinished, sealed in the same second from the
+    /// same content, stays as it is.
     pub fn seal_replays(
         &mut self,
         replays: &[ReplaySeal<'_>],
@@ -40,9 +41,14 @@ impl Store {
 }
 
 fn seal(tx: &Transaction<'_>, replay: &ReplaySeal<'_>, now: Timestamp) -> Result<String, StateError> {
-    let batch_id = batch_id(replay, now);
-    if batch_by_id(tx, &batch_id)?.is_some() {
-        return Ok(batch_id);
+    let (mut now, mut batch_id) = (now, batch_id(replay, now));
+    while let Some(there) = batch_by_id(tx, &batch_id)? {
+        if !matches!(there.state, BatchState::Published | BatchState::Abandoned) {
+            return Ok(batch_id);
+        }
+        // That one has come to its end, so this is another wish, if a quick one: it gets the id of a second later.
+        now += TimeDelta::seconds(1);
+        batch_id = self::batch_id(replay, now);
     }
     insert_batch(tx, replay, &batch_id, now)?;
     for (ordinal, member) in replay.members.iter().enumerate() {

@@ -76,6 +76,19 @@ fn the_id_is_made_of_members_parents_and_number() {
     assert_eq!(store.unfinished_replays().unwrap().len(), 4);
 }
 
+#[test]
+fn the_same_wish_after_its_end_is_another_replay_even_in_the_same_second() {
+    let mut house = House::new();
+    let parent = house.batch_in("a", BatchState::Published, None).batch_id;
+    let first = seal(&mut house.store, &[member("a")], std::slice::from_ref(&parent), 1).unwrap();
+    house.store.apply(&first, BatchEvent::Failed, "test", ME, at(9)).unwrap();
+    house.store.apply(&first, BatchEvent::Abandoned, "test", ME, at(9)).unwrap();
+    let second = seal(&mut house.store, &[member("a")], std::slice::from_ref(&parent), 1).unwrap();
+    assert_ne!(first, second);
+    assert_eq!(house.store.batch(&second).unwrap().unwrap().state, BatchState::Sealed);
+    assert_eq!(seal(&mut house.store, &[member("a")], std::slice::from_ref(&parent), 1).unwrap(), second);
+}
+
 /// Each seal fails.
 struct NoSeal {
     after: bool,
