@@ -80,10 +80,10 @@ impl PostgresProxy {
         Self { address, shared }
     }
 
-    /// The same database by this way.
+    /// The same database by this way. Without TLS, which a server may offer: no COMMIT could be seen in it.
     pub(crate) fn url(&self, url: &str) -> String {
         let (user, _, database) = parts(url);
-        format!("{user}@{}/{database}", self.address)
+        format!("{user}@{}/{database}?sslmode=disable", self.address)
     }
 
     /// What `pg_ctl stop` does.
