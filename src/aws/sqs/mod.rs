@@ -6,8 +6,8 @@
 //!
 //! Until then it is hidden, and a drain would end without it. So what is received and will not be journaled is given back
 //! at once (ChangeMessageVisibilityBatch with 0), and a drain that finds the queue empty asks whether messages are hidden:
-//! a receiver that was killed, or a long poll that was broken off, may have left them. It waits for them as long as that
-//! visibility timeout lasts, and no longer: they may be another machine's that is at work on them.
+//! a receiver that was killed, or a long poll that was broken off, may have left them. It waits for them as long as those can
+//! keep them hidden, and no longer: they may be another machine's that is at work on them.
 
 mod delete;
 mod queue;
@@ -36,7 +36,7 @@ const DRAIN_WAIT: Duration = Duration::from_secs(1);
 const EMPTY_ROUNDS: u32 = 2;
 /// How long a watching poll waits for something before it says that there is nothing.
 const WATCH_WAIT: Duration = Duration::from_millis(500);
-/// How much longer than their visibility timeout a drain waits for hidden messages: clocks and counts are approximate.
+/// How much longer than they can be hidden a drain waits for hidden messages: clocks and counts are approximate.
 const HIDDEN_MARGIN: Duration = Duration::from_secs(5);
 /// The most time that an end spends on giving messages back.
 const GIVE_BACK_TIME: Duration = Duration::from_secs(3);
@@ -158,11 +158,11 @@ impl SqsInbox {
     fn hidden(&mut self) -> u64 {
         let hidden = self.queue.block_on(self.queue.hidden());
         if hidden == 0 {
-            self.hidden_since = None;
-            return 0;
+            // What was hidden at the last look may have come back between the receiving and the counting: one more look.
+            return u64::from(self.hidden_since.take().is_some());
         }
         let since = *self.hidden_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < self.options.visibility + HIDDEN_MARGIN { hidden } else { 0 }
+        if since.elapsed() < longest_hidden(&self.options) { hidden } else { 0 }
     }
 
     /// All receivers ask once, at the same time.
@@ -189,6 +189,14 @@ impl SqsInbox {
             _ => Ok(messages),
         }
     }
+}
+
+/// How long broken-off receivers can keep a message hidden, and a margin. A long poll that nobody listens to lives on for
+/// its whole time; where a message comes back before that, the next one of these hides it again.
+fn longest_hidden(options: &SqsOptions) -> Duration {
+    let SqsOptions { visibility, long_poll, .. } = *options;
+    let again = if visibility < long_poll { long_poll } else { Duration::ZERO };
+    visibility + again + HIDDEN_MARGIN
 }
 
 impl Inbox for SqsInbox {
@@ -237,5 +245,29 @@ impl Drop for SqsInbox {
         let give_back = self.queue.release(&receipts);
         // Out of time, they come back by themselves.
         let _ = self.queue.block_on(async { tokio::time::timeout(GIVE_BACK_TIME, give_back).await });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_comes_back_before_a_broken_off_poll_ends_can_be_hidden_again() {
+        let hidden = |visibility, long_poll| {
+            let seconds = Duration::from_secs;
+            let options = SqsOptions {
+                visibility: seconds(visibility),
+                long_poll: seconds(long_poll),
+                ..SqsOptions::default()
+            };
+            longest_hidden(&options) - HIDDEN_MARGIN
+        };
+        assert_eq!(hidden(30, 20), Duration::from_secs(30), "by then no broken-off poll lives");
+        assert_eq!(
+            hidden(4, 20),
+            Duration::from_secs(24),
+            "hidden for the last time by a poll's last moment"
+        );
     }
 }
