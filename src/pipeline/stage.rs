@@ -28,13 +28,6 @@ pub struct Idle {
     pub waiting_for: Option<String>,
 }
 
-impl Idle {
-    /// Whether its time has not come yet; it never lies further ahead than `longest`.
-    pub fn lasts(&self, now: Timestamp, longest: TimeDelta) -> bool {
-        self.wake_at.is_some_and(|at| lies_ahead(at, now, longest))
-    }
-}
-
 /// Whether the time `at`, which was set to `longest` ahead at the most, has not come yet. One that lies further ahead was
 /// set before the clock was set back, and has come.
 pub fn lies_ahead(at: Timestamp, now: Timestamp, longest: TimeDelta) -> bool {
@@ -63,8 +56,8 @@ impl Setback {
 
     /// The rest, unless it is over: a clock that stands, or is set back, does not make it longer.
     pub fn rest(&self, now: Timestamp) -> Option<Idle> {
-        let lasts = Instant::now() < self.until && self.idle.lasts(now, self.delay);
-        lasts.then(|| self.idle.clone())
+        let is_ahead = self.idle.wake_at.is_some_and(|at| lies_ahead(at, now, self.delay));
+        (is_ahead && Instant::now() < self.until).then(|| self.idle())
     }
 }
 

@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::TimeDelta;
 use sluicegate::failure::{Failure, Outcome};
-use sluicegate::folder::{FolderInbox, FolderStore};
+use sluicegate::folder::FolderStore;
 use sluicegate::job::Job;
-use sluicegate::pipeline::archive::ArchiveStage;
 use sluicegate::pipeline::context::Context;
 use sluicegate::pipeline::fleet::FleetStage;
 use sluicegate::pipeline::listener::Listener;
@@ -24,7 +23,7 @@ use sluicegate_state::seam::Seam;
 use sluicegate_state::{Incarnation, JournalTotals, Store};
 
 use crate::landing::land;
-use crate::process::{World, context, job};
+use crate::process::{World, context, stages_up_to_the_archive};
 
 /// A folder that cannot be listed so many times.
 struct Unlisted {
@@ -148,11 +147,7 @@ fn what_machines_that_live_work_on_is_not_waited_for_longer_than_a_lease() {
     land_missed(&world);
     let (theirs, _they) = begin(&world, "theirs");
     let theirs = Arc::new(theirs);
-    let inbox = FolderInbox::new(job(), world.path("landing"), world.clock.clone());
-    let mut stages: Vec<Box<dyn Stage>> = vec![
-        Box::new(Listener::new(theirs.clone(), Box::new(inbox), false).unwrap()),
-        Box::new(ArchiveStage::new(theirs.clone()).unwrap()),
-    ];
+    let mut stages = stages_up_to_the_archive(&world, &theirs);
     run_serially(&mut stages).unwrap();
     let they_live = || (theirs.open_warehouse)().unwrap().heartbeat("theirs", "elsewhere").unwrap();
 
@@ -209,11 +204,7 @@ fn an_archive_that_cannot_be_read_keeps_no_other_from_being_adopted() {
     let (theirs, they) = begin(&world, "theirs");
     land_missed(&world);
     let theirs = Arc::new(theirs);
-    let inbox = FolderInbox::new(job(), world.path("landing"), world.clock.clone());
-    let mut stages: Vec<Box<dyn Stage>> = vec![
-        Box::new(Listener::new(theirs.clone(), Box::new(inbox), false).unwrap()),
-        Box::new(ArchiveStage::new(theirs).unwrap()),
-    ];
+    let mut stages = stages_up_to_the_archive(&world, &theirs);
     run_serially(&mut stages).unwrap();
     drop((stages, they));
     let folder = world.path("archive").join("invoices/dt=2026-03-01");

@@ -4,10 +4,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use sluicegate::folder::FolderInbox;
-use sluicegate::pipeline::archive::ArchiveStage;
 use sluicegate::pipeline::fleet::FleetStage;
-use sluicegate::pipeline::listener::Listener;
 use sluicegate::pipeline::scheduler::run_serially;
 use sluicegate::pipeline::stage::Stage;
 use sluicegate::ports::clock::Clock;
@@ -15,7 +12,7 @@ use sluicegate_state::seam::Seam;
 use sluicegate_state::{Incarnation, Store};
 
 use crate::landing::land;
-use crate::process::{World, context, job};
+use crate::process::{World, context, stages_up_to_the_archive};
 
 fn landed(world: &World, key: &str, at: &str) {
     land(&world.path("landing"), key, key.as_bytes(), at.parse().unwrap());
@@ -33,11 +30,7 @@ fn only_what_nobody_knows_and_nobody_will_announce_was_missed() {
     landed(&world, "archived by another machine.txt", "2026-03-01T09:00:00Z");
     let theirs = Arc::new(context(&world, "their state", Seam::default(), "theirs".to_owned()));
     let _they = lives(&world, "their state", "theirs");
-    let inbox = FolderInbox::new(job(), world.path("landing"), world.clock.clone());
-    let mut stages: Vec<Box<dyn Stage>> = vec![
-        Box::new(Listener::new(theirs.clone(), Box::new(inbox), false).unwrap()),
-        Box::new(ArchiveStage::new(theirs.clone()).unwrap()),
-    ];
+    let mut stages = stages_up_to_the_archive(&world, &theirs);
     run_serially(&mut stages).unwrap();
     // They live, and have not loaded what they archived.
     let they_live = || (theirs.open_warehouse)().unwrap().heartbeat("theirs", "elsewhere").unwrap();

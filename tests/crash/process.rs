@@ -264,3 +264,12 @@ pub(crate) fn stages(
         Box::new(CrawlStage::new(context.clone(), catalogs, WindowEnd::Ticks { watch: false })?),
     ])
 }
+
+/// The stages that bring what lies in the landing into the archive, and go no further.
+pub(crate) fn stages_up_to_the_archive(world: &World, context: &Arc<Context>) -> Vec<Box<dyn Stage>> {
+    let inbox = FolderInbox::new(world.job(), world.path("landing"), world.clock.clone());
+    vec![
+        Box::new(Listener::new(context.clone(), Box::new(inbox), false).unwrap()),
+        Box::new(ArchiveStage::new(context.clone()).unwrap()),
+    ]
+}

@@ -4,10 +4,8 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use sluicegate::folder::FolderInbox;
 use sluicegate::pipeline::archive::ArchiveStage;
 use sluicegate::pipeline::context::Context;
-use sluicegate::pipeline::listener::Listener;
 use sluicegate::pipeline::load::LoadStage;
 use sluicegate::pipeline::scheduler::run_serially;
 use sluicegate::pipeline::stage::{Idle, Stage, Tick};
@@ -21,7 +19,7 @@ use sluicegate_state::{
 };
 
 use crate::landing::land;
-use crate::process::{World, context, job};
+use crate::process::{World, context, job, stages_up_to_the_archive};
 use crate::workload;
 
 const ID: &str = "one";
@@ -46,11 +44,7 @@ fn the_retry_of_a_held_batch_wakes_nobody() {
     let (context, mut store, _lives) = begin(&world);
     let document = workload::first_window().into_iter().next().unwrap();
     land(&world.path("landing"), document.key, &document.bytes, document.landed_at);
-    let inbox = FolderInbox::new(job(), world.path("landing"), world.clock.clone());
-    let mut stages: Vec<Box<dyn Stage>> = vec![
-        Box::new(Listener::new(context.clone(), Box::new(inbox), false).unwrap()),
-        Box::new(ArchiveStage::new(context.clone()).unwrap()),
-    ];
+    let mut stages = stages_up_to_the_archive(&world, &context);
     run_serially(&mut stages).unwrap();
     let batch = store.batches(None, 1).unwrap().pop().unwrap();
     assert_eq!(batch.state, BatchState::Archived);

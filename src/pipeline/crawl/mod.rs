@@ -17,7 +17,7 @@ use crate::ports::warehouse::CrawlRequest;
 use super::backoff;
 use super::context::Context;
 use super::ledger::LedgerConnection;
-use super::stage::{Idle, Stage, Tick};
+use super::stage::{self, Idle, Stage, Tick};
 use owned::{Means, OwnedCrawl, Setback};
 
 /// How often a watching stage asks whether a window has ended.
@@ -50,7 +50,7 @@ pub struct CrawlStage {
     window_end: WindowEnd,
     failures: u64,
     /// After a failure: until when it rests, whatever the other stages do.
-    setback: Option<Idle>,
+    setback: Option<stage::Setback>,
 }
 
 impl CrawlStage {
@@ -172,8 +172,8 @@ impl Stage for CrawlStage {
 
     fn tick(&mut self) -> Outcome<Tick> {
         let now = self.context.clock.now();
-        if let Some(idle) = self.setback.as_ref().filter(|idle| idle.lasts(now, LONGEST_SETBACK)) {
-            return Ok(Tick::Idle(idle.clone()));
+        if let Some(idle) = self.setback.as_ref().and_then(|setback| setback.rest(now)) {
+            return Ok(Tick::Idle(idle));
         }
         self.setback = None;
         match self.try_tick() {
@@ -188,9 +188,10 @@ impl Stage for CrawlStage {
                 self.failures += 1;
                 tracing::warn!("the crawl cannot go on now: {failure}");
                 let delay = backoff::delay(TimeDelta::seconds(1), LONGEST_SETBACK, self.failures, "crawl");
-                let wake_at = Some(self.context.clock.now() + delay);
-                let idle = Idle { wake_at, waiting_for: Some(format!("the crawl: {failure}")) };
-                self.setback = Some(idle.clone());
+                let now = self.context.clock.now();
+                let setback = stage::Setback::new(now, delay, format!("the crawl: {failure}"));
+                let idle = setback.idle();
+                self.setback = Some(setback);
                 Ok(Tick::Idle(idle))
             }
             Err(failure) => Err(failure),

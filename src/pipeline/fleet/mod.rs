@@ -19,7 +19,7 @@ use crate::job::Job;
 use super::backoff;
 use super::context::Context;
 use super::ledger::LedgerConnection;
-use super::stage::{Idle, Stage, Tick, lies_ahead};
+use super::stage::{Idle, Setback, Stage, Tick, lies_ahead};
 
 pub(super) use adopt::adopted_members;
 
@@ -68,7 +68,7 @@ pub struct FleetStage {
     /// Whether the present look may have brought work for the stages behind.
     found: bool,
     /// After a failure: until when it rests, whatever the other stages do.
-    setback: Option<Idle>,
+    setback: Option<Setback>,
     watch: bool,
 }
 
@@ -254,11 +254,11 @@ impl Stage for FleetStage {
 
     fn tick(&mut self) -> Outcome<Tick> {
         let now = self.context.clock.now();
-        if let Some(idle) = self.setback.take().filter(|idle| idle.lasts(now, LONGEST_SETBACK)) {
-            self.setback = Some(idle.clone());
+        if let Some(idle) = self.setback.as_ref().and_then(|setback| setback.rest(now)) {
             self.stay_alive(now)?;
             return Ok(Tick::Idle(idle));
         }
+        self.setback = None;
         if let Some(idle) = self.ledger.unreachable(&mut self.store)? {
             // What nobody told of is looked for all the same; what the ledger knows of it is found out at the load.
             return Ok(if self.list_alone() {
@@ -279,10 +279,10 @@ impl Stage for FleetStage {
                 self.failures += 1;
                 tracing::warn!("cannot look after the fleet now: {failure}");
                 let delay = backoff::delay(TimeDelta::seconds(1), LONGEST_SETBACK, self.failures, "fleet");
-                let wake_at = Some(self.context.clock.now() + delay);
-                let waiting_for = Some(format!("the ledger or the archive: {failure}"));
-                let idle = Idle { wake_at, waiting_for };
-                self.setback = Some(idle.clone());
+                let now = self.context.clock.now();
+                let setback = Setback::new(now, delay, format!("the ledger or the archive: {failure}"));
+                let idle = setback.idle();
+                self.setback = Some(setback);
                 Ok(if self.found { Tick::Worked } else { Tick::Idle(idle) })
             }
         }
