@@ -17,8 +17,10 @@ use super::context::Context;
 use super::documents::archive_failure;
 use super::fetch::listed_version;
 
-/// How much earlier than its Last-Modified an event about an object may say that it landed.
-const EVENT_SKEW: TimeDelta = TimeDelta::minutes(15);
+/// How much earlier than its Last-Modified an event about an object may say that it landed. S3 sends the time at which it
+/// finished the request, which is not before Last-Modified; both are the storage's own. Where they differ by more, the
+/// object is journaled again and ends `again`: that is harmless, and to pass over an upload is not.
+const EVENT_SKEW: TimeDelta = TimeDelta::seconds(5);
 
 /// Why a landing was listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,5 +186,38 @@ pub fn listed(job: &Job, bucket: &str, info: &ObjectInfo, found: Found) -> Notif
         event_name: event_name.to_owned(),
         source: "listing".to_owned(),
         ..found_now(&job.name, bucket, info)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u32) -> Timestamp {
+        format!("2026-03-01T10:{:02}:{:02}Z", second / 60, second % 60).parse().unwrap()
+    }
+
+    fn listed(second: u32) -> ObjectInfo {
+        ObjectInfo {
+            key: "a.txt".to_owned(),
+            version: VersionSource::ETag("same".to_owned()),
+            etag: "same".to_owned(),
+            size: 1,
+            last_modified: at(second),
+            expires_at: None,
+        }
+    }
+
+    #[test]
+    fn an_event_is_not_about_the_same_content_that_was_uploaded_again_a_minute_later() {
+        assert!(is_about(&listed(60), None, "same", at(60)));
+        // A part-wise upload is dated by its beginning, and told of at its end.
+        assert!(is_about(&listed(60), None, "same", at(600)));
+        assert!(
+            is_about(&listed(60), None, "same", at(58)),
+            "clocks inside of the storage may differ a little"
+        );
+        assert!(!is_about(&listed(120), None, "same", at(60)), "the second upload, though nobody told of it");
+        assert!(!is_about(&listed(60), None, "other", at(60)));
     }
 }
