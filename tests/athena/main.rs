@@ -1,8 +1,6 @@
 //! Athena as a query engine: against a server of the tests' own that answers as a test says, and against a stand-in for AWS
 //! that runs SQL over the CSV objects, where it runs (`scripts/emulators start`).
 
-#![cfg(feature = "aws")]
-
 #[path = "../e2e/corpus/mod.rs"]
 #[allow(dead_code, unused_imports)]
 mod corpus;

@@ -1,8 +1,6 @@
 //! The AWS adapters: against stand-ins over HTTP where they run (`scripts/emulators start`), and against a server of the
 //! tests' own that breaks in just the way a test wants.
 
-#![cfg(feature = "aws")]
-
 mod conformance;
 mod emulator;
 mod fake;

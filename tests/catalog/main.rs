@@ -1,8 +1,6 @@
 //! `catalog` by the built program: against a Glue and an Athena of the tests' own, so that it runs everywhere, and against
 //! a stand-in for AWS that really runs SQL over the tables that were made, where one runs (`scripts/emulators start`).
 
-#![cfg(feature = "aws")]
-
 #[path = "../conformance/manual_clock.rs"]
 #[allow(dead_code, reason = "time stands still here")]
 mod manual_clock;

@@ -2,8 +2,6 @@
 //! contract set; through servers that break, with machines that die. Whatever it leaves behind is held against the oracle
 //! of the end-to-end tests, which shares no code with it.
 
-#![cfg(feature = "aws")]
-
 #[path = "../e2e/corpus/mod.rs"]
 #[allow(dead_code, unused_imports)]
 mod corpus;

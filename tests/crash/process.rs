@@ -38,7 +38,7 @@ use crate::manual_clock::ManualClock;
 use crate::workload::BATCH_DOCUMENTS;
 
 /// How often a quiet pipeline may say that it waits for something before that is a defect.
-const MOST_WAITS: usize = 60;
+const MOST_WAITS: usize = 30;
 
 /// The files of one run, which outlive every process in it.
 pub(crate) struct World {

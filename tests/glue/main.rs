@@ -1,7 +1,5 @@
 //! Glue: the adapter, the crawl stage and the built binary against a Glue of the tests' own, so that they run everywhere.
 
-#![cfg(feature = "aws")]
-
 #[path = "../conformance/catalog.rs"]
 mod catalog_suite;
 #[path = "../e2e/corpus/mod.rs"]

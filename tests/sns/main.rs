@@ -1,8 +1,6 @@
 //! Goal: the endpoint for SNS over HTTP journals what SNS signed for the configured topic before it answers 200, and
 //! nothing else, whatever a stranger posts. Certificates and signatures are the test's own; no traffic leaves the machine.
 
-#![cfg(feature = "aws")]
-
 mod accepting;
 mod authority;
 mod binary;
