@@ -170,13 +170,14 @@ impl Claims<'_, '_> {
     }
 
     /// What could not be read may be the very object that another batch decided about, long ago perhaps, and under the
-    /// version that it had when it was read. The same version is left to the claim.
+    /// version that it had when it was read. A version that the bucket gave needs no such guess. The same version is left
+    /// to the claim.
     fn announced(&mut self, known: &mut BTreeMap<u32, Verdict>) -> Result<(), Error> {
         let unread: Vec<&LoadDocument> = self
             .request
             .documents
             .iter()
-            .filter(|document| document.unread.is_some() && !known.contains_key(&document.ordinal))
+            .filter(|document| document.was_never_seen() && !known.contains_key(&document.ordinal))
             .collect();
         if unread.is_empty() {
             return Ok(());

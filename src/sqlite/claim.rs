@@ -109,7 +109,9 @@ impl Claims<'_> {
             if *outcome == DocumentOutcome::Deferred {
                 return Ok(decided(*outcome, reason));
             }
-            if let Some(owner) = self.owner_of_announced(document)? {
+            if document.was_never_seen()
+                && let Some(owner) = self.owner_of_announced(document)?
+            {
                 let reason = format!("this object was already decided by batch {owner}");
                 return Ok(decided(DocumentOutcome::Again, &reason));
             }
@@ -123,7 +125,7 @@ impl Claims<'_> {
     }
 
     /// The batch that decided about the very object that a notification announced, long ago perhaps, and under the version
-    /// that it had when it was read. The same version is left to the claim, which knows what a replay may take over.
+    /// that it had when it was read. A version that the bucket gave needs no such guess. The same version is left to the claim, which knows what a replay may take over.
     fn owner_of_announced(&self, document: &LoadDocument) -> rusqlite::Result<Option<String>> {
         self.transaction
             .prepare_cached(

@@ -20,6 +20,7 @@ cases![
     a_definition_is_kept_once_by_its_hash,
     a_document_belongs_to_the_batch_that_decided,
     an_object_decided_long_ago_is_not_missing,
+    a_version_that_is_gone_is_missing_though_another_had_the_same_content,
     a_deferred_document_has_no_outcome_yet,
     verdicts_are_append_only,
     the_stories_are_told,
@@ -193,6 +194,17 @@ fn an_object_decided_long_ago_is_not_missing(bench: &dyn Bench) {
     let verdicts = second.load(&mut *warehouse);
     assert_eq!(fates(&verdicts), [("again", 0), ("missing", 0)]);
     assert!(verdicts[0].reason.contains(first.id()), "{}", verdicts[0].reason);
+}
+
+fn a_version_that_is_gone_is_missing_though_another_had_the_same_content(bench: &dyn Bench) {
+    let mut warehouse = ready(bench);
+    let document = bills("x", &[bill("1", "1.00", &[])]);
+    batch(1, std::slice::from_ref(&document)).load(&mut *warehouse);
+    // The bucket has versions, so this one is no other's notification that came again.
+    let content = Content::Unread(DocumentOutcome::Missing, "gone");
+    let gone = super::batches::Member { version: "a later version".into(), content, ..document };
+    let verdicts = batch(2, &[gone]).load(&mut *warehouse);
+    assert_eq!(fates(&verdicts), [("missing", 0)]);
 }
 
 fn a_deferred_document_has_no_outcome_yet(bench: &dyn Bench) {
