@@ -35,6 +35,7 @@ struct Shared {
     trace: VecDeque<String>,
     violations: Vec<String>,
     faults: BTreeMap<&'static str, u64>,
+    stories: BTreeMap<&'static str, u64>,
     deaths: u64,
 }
 
@@ -48,6 +49,7 @@ impl Hub {
             trace: VecDeque::new(),
             violations: Vec::new(),
             faults: BTreeMap::new(),
+            stories: BTreeMap::new(),
             deaths: 0,
         };
         Arc::new(Self { options, warehouse, state: Mutex::new(shared), reader: Mutex::default(), aloud })
@@ -116,6 +118,11 @@ impl Hub {
         (shared.calm, shared.ledger_is_down) = (true, false);
     }
 
+    /// Whether there are no faults for a while.
+    pub(crate) fn set_calm(&self, calm: bool) {
+        self.shared().calm = calm;
+    }
+
     pub(crate) fn set_ledger_down(&self, down: bool) {
         self.shared().ledger_is_down = down;
     }
@@ -130,6 +137,16 @@ impl Hub {
 
     pub(crate) fn deaths(&self) -> u64 {
         self.shared().deaths
+    }
+
+    /// Counts something that has to happen in some seed, and traces it.
+    pub(crate) fn tell(&self, story: &'static str) {
+        self.trace(|| story.to_owned());
+        *self.shared().stories.entry(story).or_default() += 1;
+    }
+
+    pub(crate) fn stories(&self) -> BTreeMap<&'static str, u64> {
+        self.shared().stories.clone()
     }
 
     pub(crate) fn faults(&self) -> BTreeMap<&'static str, u64> {

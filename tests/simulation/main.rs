@@ -3,6 +3,9 @@
 //! healing, and everything has to settle; an independent oracle judges what is there then, and some rules are watched at
 //! every step. A seed that fails is printed, and `scripts/simulate SEED` plays it again with its trace.
 
+mod canaries;
+#[path = "../conformance/counts.rs"]
+mod counts;
 mod crawler;
 mod documents;
 mod hub;
@@ -23,11 +26,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use options::{CLASSES, Options};
+use options::{CLASSES, Options, STORIES};
 use world::World;
 
 /// Seeds of an ordinary run of the tests.
-const FEW: u64 = 200;
+const ORDINARY: u64 = 1_000;
 /// Threads that play seeds; each seed is played by one of them from its beginning to its end.
 const THREADS: usize = 2;
 
@@ -35,6 +38,7 @@ const THREADS: usize = 2;
 struct Played {
     world: World,
     faults: BTreeMap<&'static str, u64>,
+    stories: BTreeMap<&'static str, u64>,
     deaths: u64,
     wrong: Option<String>,
     trace: Vec<String>,
@@ -56,7 +60,8 @@ fn play(seed: u64, without: &[String], aloud: bool) -> Played {
         }
     };
     let hub = world.hub().clone();
-    Played { world, faults: hub.faults(), deaths: hub.deaths(), wrong, trace: hub.last_lines() }
+    let (faults, stories) = (hub.faults(), hub.stories());
+    Played { world, faults, stories, deaths: hub.deaths(), wrong, trace: hub.last_lines() }
 }
 
 /// What a person needs to know of a seed that failed, with the classes of faults that it fails without.
@@ -80,10 +85,46 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number, and not {text:?}")))
 }
 
+/// What came of many seeds.
+#[derive(Default)]
+struct Totals {
+    faults: BTreeMap<&'static str, u64>,
+    stories: BTreeMap<&'static str, u64>,
+    deaths: u64,
+    failed: Vec<(u64, String, Vec<String>)>,
+}
+
+impl Totals {
+    fn add(&mut self, seed: u64, played: Played) {
+        let Played { faults, stories, deaths, wrong, trace, .. } = played;
+        for (sum, part) in [(&mut self.faults, faults), (&mut self.stories, stories)] {
+            for (name, number) in part {
+                *sum.entry(name).or_default() += number;
+            }
+        }
+        self.deaths += deaths;
+        if let Some(wrong) = wrong {
+            println!("seed {seed} fails: {}", wrong.lines().next().unwrap_or_default());
+            self.failed.push((seed, wrong, trace));
+        }
+    }
+
+    fn print(&self, count: u64, began: Instant) {
+        let settled = match self.failed.len() {
+            0 => "all settled".to_owned(),
+            failed => format!("{failed} FAILED"),
+        };
+        let seconds = began.elapsed().as_secs_f64();
+        println!("{count} seeds, {} deaths, {settled}; {seconds:.1} s", self.deaths);
+        for (name, number) in self.faults.iter().chain(&self.stories) {
+            println!("  {number:>8}  {name}");
+        }
+    }
+}
+
 /// Plays `count` seeds from `first` on, and says what it took.
 fn play_all(first: u64, count: u64) {
-    let (next, failed) = (AtomicU64::new(first), Mutex::new(Vec::new()));
-    let totals: Mutex<(BTreeMap<&str, u64>, u64)> = Mutex::default();
+    let (next, totals) = (AtomicU64::new(first), Mutex::new(Totals::default()));
     let began = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
@@ -94,43 +135,30 @@ fn play_all(first: u64, count: u64) {
                         return;
                     }
                     let played = play(seed, &[], false);
-                    let mut totals = totals.lock().unwrap();
-                    for (class, number) in played.faults {
-                        *totals.0.entry(class).or_default() += number;
-                    }
-                    totals.1 += played.deaths;
-                    drop(totals);
-                    if let Some(wrong) = played.wrong {
-                        println!("seed {seed} fails: {}", wrong.lines().next().unwrap_or_default());
-                        failed.lock().unwrap().push((seed, wrong, played.trace));
-                    }
+                    totals.lock().unwrap().add(seed, played);
                 }
             });
         }
     });
-    let (faults, deaths) = totals.into_inner().unwrap();
-    let failed = failed.into_inner().unwrap();
-    let all: u64 = faults.values().sum();
-    let by_class: Vec<String> = faults.iter().map(|(class, number)| format!("{class} {number}")).collect();
-    let settled =
-        if failed.is_empty() { "all settled".to_owned() } else { format!("{} FAILED", failed.len()) };
-    println!(
-        "{count} seeds, {all} faults injected ({}), {deaths} deaths, {settled}; {:.1} s",
-        by_class.join(", "),
-        began.elapsed().as_secs_f64()
-    );
-    if let Some((seed, wrong, trace)) = failed.first() {
+    let totals = totals.into_inner().unwrap();
+    totals.print(count, began);
+    if let Some((seed, wrong, trace)) = totals.failed.first() {
         panic!("{}", describe(*seed, wrong, trace));
     }
-    if count >= FEW {
-        let unseen: Vec<&&str> = CLASSES.iter().filter(|class| !faults.contains_key(**class)).collect();
-        assert!(unseen.is_empty(), "no fault of these classes was injected: {unseen:?}");
+    if count >= ORDINARY {
+        let unseen = |all: &[&'static str], seen: &BTreeMap<&str, u64>| -> Vec<&str> {
+            all.iter().copied().filter(|name| !seen.contains_key(*name)).collect()
+        };
+        let never = [unseen(&CLASSES, &totals.faults), unseen(&STORIES, &totals.stories)].concat();
+        assert!(never.is_empty(), "this never happened in {count} seeds: {never:?}");
     }
+    counts::note("seeds", count as usize, "seeds of the simulation, each a world with its faults, healed");
+    counts::note("seeds-deaths", totals.deaths as usize, "deaths in them");
 }
 
 #[test]
 fn every_seed_settles() {
-    play_all(number("SLUICEGATE_FIRST_SEED").unwrap_or(1), number("SLUICEGATE_SEEDS").unwrap_or(FEW));
+    play_all(number("SLUICEGATE_FIRST_SEED").unwrap_or(1), number("SLUICEGATE_SEEDS").unwrap_or(ORDINARY));
 }
 
 /// A seed that cannot be played again is worth nothing.

@@ -76,6 +76,23 @@ impl Objects {
         if fixed.as_deref() != Some(sha256) {
             self.hub.violate(format!("{key} is put with {sha256}, and the ledger has fixed {fixed:?} (I5)"));
         }
+        self.check_children(key);
+    }
+
+    /// Children before parents: whoever sees an invoice can see its items.
+    fn check_children(&self, key: &str) {
+        if !key.starts_with("invoices/") {
+            return;
+        }
+        let sql = "SELECT child.csv_key FROM sluicegate_batch_table AS parent JOIN sluicegate_batch_table AS child USING (batch_id)
+                   WHERE parent.csv_key = ?1 AND child.table_name = 'invoice_items' AND child.csv_key IS NOT NULL";
+        let child: Option<String> = self.hub.ask_ledger(|ledger| {
+            let mut statement = ledger.prepare_cached(sql).expect("the ledger can be asked");
+            statement.query_row([key], |row| row.get(0)).optional().expect("the ledger answers")
+        });
+        if let Some(child) = child.filter(|child| !self.all().contains_key(child)) {
+            self.hub.violate(format!("{key} is put before {child} (I5)"));
+        }
     }
 }
 

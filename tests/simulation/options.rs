@@ -26,6 +26,17 @@ pub(crate) const CLASSES: [&str; 16] = [
     "ledger-past",
 ];
 
+/// What has to happen somewhere in a thousand seeds: the losses that a rebuild is for.
+pub(crate) const STORIES: [&str; 7] =
+    [DISK_LOST, GONE_FOR_GOOD, OLD_STATE, AWAY_PAST_EXPIRY, LOST_AFTER_EXPIRY, REFUSED, ENTERED_AGAIN];
+pub(crate) const DISK_LOST: &str = "a machine lost its disk";
+pub(crate) const GONE_FOR_GOOD: &str = "a machine died for good";
+pub(crate) const OLD_STATE: &str = "a machine got an old copy of its state";
+pub(crate) const AWAY_PAST_EXPIRY: &str = "the ledger was away until the landing had emptied itself";
+pub(crate) const LOST_AFTER_EXPIRY: &str = "a machine lost its disk after that";
+pub(crate) const REFUSED: &str = "a ledger restored to the past was refused";
+pub(crate) const ENTERED_AGAIN: &str = "lost loads were entered again";
+
 /// The options of a seed.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {

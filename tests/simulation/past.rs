@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use sluicegate::failure::FailureKind;
 
+use crate::options::{ENTERED_AGAIN, REFUSED};
 use crate::world::{World, unexpected};
 
 /// Ticks until a machine has asked the ledger what it is.
 const MOST_TICKS: usize = 60;
-/// Runs of the command that a person has the patience for.
-const MOST_RUNS: usize = 500;
+/// Runs of the command that a person has the patience for. A run reads every archive, so where one call in twenty fails, a
+/// person waits for better weather after the first ones.
+const MOST_RUNS: usize = 20;
 
 impl World {
     /// A copy of the ledger is made; or an older one is put in its place.
@@ -70,7 +72,8 @@ impl World {
                 || ["ledger-errors", "effect-errors", "deaths"].iter().any(|class| options.has(class));
             match refusal {
                 Some(failure) if failure.kind == FailureKind::WrongLedger => {
-                    self.hub().trace(|| format!("machine {number} refuses it: {failure}"));
+                    self.hub().trace(|| format!("machine {number}: {failure}"));
+                    self.hub().tell(REFUSED);
                 }
                 Some(failure) => return Err(unexpected(failure)),
                 None if is_disturbed => {}
@@ -87,11 +90,14 @@ impl World {
     /// command has come to its end.
     fn enter_again(&mut self, machine: usize) -> Result<(), String> {
         self.end_outage();
-        for _ in 0..MOST_RUNS {
+        for run in 0..=MOST_RUNS {
+            self.hub().set_calm(run == MOST_RUNS);
             let entered = self.machines[machine].enter_lost_loads().map_err(unexpected)?;
             self.hub().let_go_of_ledger();
+            self.hub().set_calm(false);
             let Some(entered) = entered else { continue };
-            self.hub().trace(|| format!("machine {machine} has entered {:?} again", entered.entered));
+            self.hub().trace(|| format!("machine {machine} entered {:?}", entered.entered));
+            self.hub().tell(ENTERED_AGAIN);
             if !entered.refused.is_empty() {
                 return Err(format!("lost loads cannot be entered again: {:?}", entered.refused));
             }

@@ -15,7 +15,7 @@ use crate::hub::Hub;
 use crate::landing::Landing;
 use crate::machine::Machine;
 use crate::objects::Objects;
-use crate::options::Options;
+use crate::options::{AWAY_PAST_EXPIRY, DISK_LOST, GONE_FOR_GOOD, LOST_AFTER_EXPIRY, OLD_STATE, Options};
 use crate::oracle;
 use crate::queue::Queue;
 
@@ -117,6 +117,7 @@ impl World {
                 let last = self.machines.last_mut().expect("there are machines");
                 last.lose_disk();
                 last.is_gone = true;
+                self.hub().tell(GONE_FOR_GOOD);
             }
             self.step()?;
             self.hub().verdict()?;
@@ -161,7 +162,9 @@ impl World {
                 self.machines[machine].end().map_err(unexpected)?;
             }
             95 | 96 => self.kill_one(),
-            97 => self.lose_one_disk(),
+            97 => {
+                self.lose_one_disk();
+            }
             98 => self.old_state(),
             _ => self.old_ledger()?,
         }
@@ -283,7 +286,10 @@ impl World {
                 self.pass(|random| TimeDelta::hours(random.between(6, 10)));
                 self.work_a_little()?;
             }
-            self.lose_one_disk();
+            self.hub().tell(AWAY_PAST_EXPIRY);
+            if self.lose_one_disk() {
+                self.hub().tell(LOST_AFTER_EXPIRY);
+            }
         }
         Ok(())
     }
@@ -301,12 +307,15 @@ impl World {
         }
     }
 
-    fn lose_one_disk(&mut self) {
+    fn lose_one_disk(&mut self) -> bool {
         let machine = self.pick();
-        if self.hub().strikes_at("disk-lost", 1_000) {
+        let is_lost = self.machines[machine].state.is_dir() && self.hub().strikes_at("disk-lost", 1_000);
+        if is_lost {
             self.machines[machine].lose_disk();
             self.old_states.retain(|copy| copy.machine != machine);
+            self.hub().tell(DISK_LOST);
         }
+        is_lost
     }
 
     pub(crate) fn next_copy(&mut self, name: &str) -> PathBuf {
@@ -328,7 +337,7 @@ impl World {
                 let copy = self.old_states.swap_remove(old);
                 self.machines[number].lose_disk();
                 copy_folder(&copy.path, &state);
-                self.hub().trace(|| format!("machine {number} gets an old copy of its state"));
+                self.hub().tell(OLD_STATE);
             }
             None if state.is_dir() => {
                 let path = self.next_copy("state");
@@ -366,7 +375,7 @@ impl World {
                     return Err(format!("nothing settles; unsettled: {unsettled:?}; waited for: {waits:?}"));
                 }
             }
-            self.hub().advance(if busy { TimeDelta::seconds(45) } else { TimeDelta::minutes(8) });
+            self.hub().advance(if busy { TimeDelta::seconds(45) } else { TimeDelta::minutes(20) });
         }
         for machine in &mut self.machines {
             machine.end().map_err(unexpected)?;
