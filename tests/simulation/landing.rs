@@ -92,7 +92,7 @@ impl Landing {
         log
     }
 
-    fn storage_now(&self) -> Timestamp {
+    pub(crate) fn storage_now(&self) -> Timestamp {
         self.hub.now() + self.hub.options.storage_skew
     }
 

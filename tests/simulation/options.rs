@@ -79,7 +79,9 @@ impl Options {
         let (ledger_skew, storage_skew) = (skew(random), skew(random));
         let catalog_skew = skew(random);
         let machine_skews = (0..machines).map(|_| skew(random)).collect();
-        let steps = random.between(25, 120).unsigned_abs();
+        // Most defects need few steps, and then the story is short.
+        let (least, most) = if random.chance(200) { (45, 120) } else { (12, 45) };
+        let steps = random.between(least, most).unsigned_abs();
         let chosen: Vec<&str> = CLASSES.into_iter().filter(|_| random.chance(550)).collect();
         let for_good = machines == 2 && random.chance(350);
         Self {

@@ -144,28 +144,28 @@ impl World {
             self.end_outage();
         }
         match self.hub().choose(|random| random.below(100)) {
-            0..40 => self.work_a_little()?,
-            40..58 => self.land(),
-            58..62 => self.overwrite(),
-            62..65 => self.delete(),
-            65..85 => {
+            0..38 => self.work_a_little()?,
+            38..56 => self.land(),
+            56..60 => self.overwrite(),
+            60..63 => self.delete(),
+            63..78 => {
                 let pace = self.hub().options.pace;
                 self.pass(|random| TimeDelta::seconds(random.between(1, pace)));
             }
-            85..89 => self.pass(|random| TimeDelta::minutes(random.between(1, 40))),
-            89 => self.pass(|random| TimeDelta::hours(random.between(1, 6))),
-            90 => self.outage()?,
-            91 => self.forbid(),
-            92 => self.meddle_with_crawler(),
-            93..95 => {
+            78..83 => self.pass(|random| TimeDelta::minutes(random.between(1, 40))),
+            83 => self.pass(|random| TimeDelta::hours(random.between(1, 6))),
+            84 | 85 => self.outage()?,
+            86 => self.forbid(),
+            87 => self.meddle_with_crawler(),
+            88 | 89 => {
                 let machine = self.pick();
                 self.machines[machine].end().map_err(unexpected)?;
             }
-            95 | 96 => self.kill_one(),
-            97 => {
+            90 | 91 => self.kill_one(),
+            92 | 93 => {
                 self.lose_one_disk();
             }
-            98 => self.old_state(),
+            94 | 95 => self.old_state(),
             _ => self.old_ledger()?,
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
+use sluicegate_state::Timestamp;
 
 use super::{none, select};
 use crate::landing::Landed;
@@ -27,6 +28,7 @@ pub(super) fn check(world: &World, ledger: &Connection) -> Result<(), String> {
     let (read, unread): (Vec<Document>, Vec<Document>) =
         rows.partition(|document| !document.sha256.is_empty());
     let log = world.places.landing.log().clone();
+    let now = world.places.landing.storage_now();
     let mut has_outcome = vec![false; log.len()];
     let mut read_by: Vec<Option<u64>> = vec![None; log.len()];
     for document in &read {
@@ -37,7 +39,7 @@ pub(super) fn check(world: &World, ledger: &Connection) -> Result<(), String> {
         has_outcome[number] = true;
     }
     for document in &unread {
-        let number = match_unread(&log, &has_outcome, &read_by, document)?;
+        let number = match_unread(&log, &has_outcome, &read_by, now, document)?;
         has_outcome[number] = true;
     }
     for (number, landed) in log.iter().enumerate().filter(|(number, _)| !has_outcome[*number]) {
@@ -84,6 +86,7 @@ fn match_unread(
     log: &[Landed],
     has_outcome: &[bool],
     read_by: &[Option<u64>],
+    now: Timestamp,
     document: &Document,
 ) -> Result<usize, String> {
     let Document { key, version, outcome, load_number, .. } = document;
@@ -92,10 +95,12 @@ fn match_unread(
             && (landed.version_id.as_deref() == Some(version)
                 || landed.version_id.is_none() && *version == format!("{}@", landed.etag))
     };
+    // Of a key at which nothing lies nobody can say whether the lifecycle took the last object or an older one.
+    let is_due = |landed: &Landed| landed.is_overwritten && landed.expires_at <= now;
     let possible = |landed: &Landed| match outcome.as_str() {
         "superseded" => landed.is_overwritten && landed.version_id.is_none(),
         "missing" => !landed.is_there(),
-        "expired" => landed.has_expired || landed.is_deleted,
+        "expired" => landed.has_expired || landed.is_deleted || is_due(landed),
         _ => false,
     };
     let alike: Vec<usize> = (0..log.len()).filter(|number| same(&log[*number])).collect();
