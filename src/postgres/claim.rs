@@ -170,7 +170,8 @@ impl Claims<'_, '_> {
     }
 
     /// What could not be read may be the very object that another batch decided about, long ago perhaps, and under the
-    /// version that it had when it was read. The same version is left to the claim.
+    /// version that it had when it was read. The same version is left to the claim; and two versions that both have a name
+    /// of the storage's own are two documents, though their content is the same.
     fn announced(&mut self, known: &mut BTreeMap<u32, Verdict>) -> Result<(), Error> {
         let unread: Vec<&LoadDocument> = self
             .request
@@ -189,6 +190,7 @@ impl Claims<'_, '_> {
              CROSS JOIN LATERAL (SELECT batch_id FROM sluicegate.document
                                  WHERE key = u.key AND job = $5 AND bucket = u.bucket AND etag = u.etag AND batch_id <> $6
                                    AND version <> u.version
+                                   AND (u.version = u.etag || '@' OR version = u.etag || '@')
                                  ORDER BY version LIMIT 1) d",
             &[
                 &identities.ordinals,

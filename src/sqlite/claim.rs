@@ -123,12 +123,14 @@ impl Claims<'_> {
     }
 
     /// The batch that decided about the very object that a notification announced, long ago perhaps, and under the version
-    /// that it had when it was read. The same version is left to the claim, which knows what a replay may take over.
+    /// that it had when it was read. The same version is left to the claim, which knows what a replay may take over; and two
+    /// versions that both have a name of the storage's own are two documents, though their content is the same.
     fn owner_of_announced(&self, document: &LoadDocument) -> rusqlite::Result<Option<String>> {
         self.transaction
             .prepare_cached(
                 "SELECT batch_id FROM sluicegate_document
                  WHERE key = ?1 AND job = ?2 AND bucket = ?3 AND etag = ?4 AND batch_id <> ?5 AND version <> ?6
+                   AND (?6 = ?4 || '@' OR version = ?4 || '@')
                  LIMIT 1",
             )?
             .query_row(
