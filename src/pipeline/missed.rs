@@ -20,7 +20,7 @@ use super::fetch::listed_version;
 /// How much earlier than its Last-Modified an event about an object may say that it landed. S3 sends the time at which it
 /// finished the request, which is not before Last-Modified; both are the storage's own. Where they differ by more, the
 /// object is journaled again and ends `again`: that is harmless, and to pass over an upload is not.
-const EVENT_SKEW: TimeDelta = TimeDelta::seconds(5);
+pub(super) const EVENT_SKEW: TimeDelta = TimeDelta::seconds(5);
 
 /// Why a landing was listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -106,7 +106,7 @@ impl Claims<'_> {
             Some(Verdict { ordinal: document.ordinal, outcome, reason, rows: 0, refused: Vec::new() })
         };
         if let Some((outcome, reason)) = &document.unread {
-            if *outcome == DocumentOutcome::Deferred {
+            if matches!(outcome, DocumentOutcome::Deferred | DocumentOutcome::Again) {
                 return Ok(decided(*outcome, reason));
             }
             if let Some(owner) = self.owner_of_announced(document)? {

@@ -7,6 +7,7 @@
 mod behind;
 #[path = "../conformance/counts.rs"]
 mod counts;
+mod elsewhere;
 mod fault;
 mod fleet;
 mod landing;

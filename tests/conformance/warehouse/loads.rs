@@ -70,7 +70,7 @@ fn a_dropped_load_leaves_nothing(bench: &dyn Bench) {
 }
 
 fn every_verdict_of_get_becomes_an_outcome(bench: &dyn Bench) {
-    use DocumentOutcome::{Deferred, Expired, Missing, Superseded};
+    use DocumentOutcome::{Again, Deferred, Expired, Missing, Superseded};
     let mut warehouse = ready(bench);
     let unread = |key, outcome, reason| member(key, Content::Unread(outcome, reason));
     let batch = batch(
@@ -81,11 +81,14 @@ fn every_verdict_of_get_becomes_an_outcome(bench: &dyn Bench) {
             unread("over", Superseded, "overwritten"),
             unread("old", Expired, "the lifecycle took it"),
             unread("later", Deferred, "403"),
+            unread("elsewhere", Again, "another batch has read it"),
         ],
     );
     let verdicts = batch.load(&mut *warehouse);
     let expected = [("missing", 0), ("loaded", 1), ("superseded", 0), ("expired", 0), ("deferred", 0)];
-    assert_eq!(fates(&verdicts), expected);
+    assert_eq!(fates(&verdicts)[..5], expected);
+    assert_eq!(fates(&verdicts)[5..], [("again", 0)]);
+    assert_eq!(verdicts[5].reason, "another batch has read it");
     assert_eq!(verdicts[0].reason, "it was gone");
     let counts = warehouse.outcome_counts(JOB).unwrap();
     let counts: Vec<_> = counts.iter().map(|(outcome, count)| (outcome.as_str(), *count)).collect();
