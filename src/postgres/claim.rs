@@ -70,7 +70,7 @@ impl Claims<'_, '_> {
     /// Claims every document.
     pub(super) fn claim(mut self) -> Result<Claimed, Error> {
         let mut known = BTreeMap::new();
-        self.deferred(&mut known);
+        self.without_outcome(&mut known);
         self.announced(&mut known)?;
         let request = self.request;
         let mut documents: Vec<&LoadDocument> =
@@ -161,10 +161,12 @@ impl Claims<'_, '_> {
     }
 
     /// A verdict and no outcome: nothing is claimed.
-    fn deferred(&self, known: &mut BTreeMap<u32, Verdict>) {
+    fn without_outcome(&self, known: &mut BTreeMap<u32, Verdict>) {
         for document in &self.request.documents {
-            if let Some((DocumentOutcome::Deferred, reason)) = &document.unread {
-                known.insert(document.ordinal, decided(document, DocumentOutcome::Deferred, reason.clone()));
+            if let Some((outcome @ (DocumentOutcome::Deferred | DocumentOutcome::Again), reason)) =
+                &document.unread
+            {
+                known.insert(document.ordinal, decided(document, *outcome, reason.clone()));
             }
         }
     }

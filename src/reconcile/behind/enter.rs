@@ -12,6 +12,7 @@ use crate::failure::{Failure, FailureKind, Outcome};
 use crate::job::Job;
 use crate::pipeline::archived::open_archived;
 use crate::pipeline::context::Context;
+use crate::pipeline::elsewhere::leave_to_whom_has_read;
 use crate::pipeline::handover::{CsvCopies, LoadedCopies};
 use crate::pipeline::ledger::{begin_reentry, end_reentry, forgotten_load, unfinished_reentry};
 use crate::pipeline::load::{load_once, load_request};
@@ -176,7 +177,9 @@ impl Reentry<'_> {
         let taken = context.handover.loading.take(&load.batch_id);
         let taken = taken.ok_or_else(|| Failure::transient("this process loads it at this moment"))?;
         let mut archived = open_archived(context, &batch)?;
-        let request = load_request(context, job, &batch, &archived)?;
+        let mut request = load_request(context, job, &batch, &archived)?;
+        let warehouse = self.warehouse.as_mut();
+        leave_to_whom_has_read(context, self.store, warehouse, &archived, &mut request)?;
         let published = load.reached == Some(BatchState::Published);
         let check = |tables: &[LoadedTable]| agree(context, &load.batch_id, rule, published, tables);
         let loaded =
