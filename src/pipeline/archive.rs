@@ -23,6 +23,7 @@ use super::context::Context;
 use super::documents::archive_failure;
 use super::fetch::{self, FetchedBatch, Fetchers};
 use super::handover::{ArchiveCopy, ArchivedCopy};
+use super::missed;
 use super::replay::ParentArchives;
 use super::stage::{Stage, Tick};
 
@@ -185,8 +186,9 @@ impl ArchiveStage {
             if let Some(info) = landing.head(&member.key)? {
                 let notification = found_now(&manifest.job, landing.bucket(), &info);
                 let version = notification.version_id.as_deref().unwrap_or(&notification.etag);
-                if !self.store.is_known(&notification.bucket, &notification.key, version, None)? {
-                    arrivals.push(Arrival::Notification(notification));
+                let is_known = self.store.is_known(&notification.bucket, &notification.key, version, None)?;
+                if !is_known || !missed::is_journaled(&self.store, landing, &info)? {
+                    arrivals.push(Arrival::Notification(missed::told_apart(&self.store, notification)?));
                 }
             }
         }

@@ -167,10 +167,11 @@ pub(super) fn journal(
     let count = objects.len();
     tracing::warn!("job {}: {count} documents lie in the landing and no notification told of them", job.name);
     let landing = context.landing(&job.name)?;
-    let arrivals: Vec<Arrival> = objects
-        .iter()
-        .map(|info| Arrival::Notification(listed(job, landing.bucket(), info, found)))
-        .collect();
+    let mut arrivals = Vec::new();
+    for info in objects {
+        let notification = told_apart(store, listed(job, landing.bucket(), info, found))?;
+        arrivals.push(Arrival::Notification(notification));
+    }
     let receipt = store.journal(&arrivals, context.clock.now())?;
     context.tally.add(|counts| counts.notifications += receipt.recorded);
     Ok(receipt.recorded > 0)
@@ -189,8 +190,23 @@ pub fn listed(job: &Job, bucket: &str, info: &ObjectInfo, found: Found) -> Notif
     }
 }
 
+/// The notification of an object that was found and is not journaled. The journal tells notifications apart by eTag and
+/// sequencer (I2), and what was found has no sequencer. Where that is the identity of an earlier upload of the same bytes,
+/// this one gets its Last-Modified in hexadecimal seconds instead: it would be taken for a redelivery, and never be read.
+pub fn told_apart(store: &Store, found: Notification) -> Outcome<Notification> {
+    let Notification { bucket, key, version_id, etag, sequencer, .. } = &found;
+    let is_told_apart = version_id.is_some() || sequencer.is_some();
+    if is_told_apart || !store.is_known(bucket, key, etag, None)? {
+        return Ok(found);
+    }
+    let sequencer = Some(format!("{:x}", found.event_time.timestamp()));
+    Ok(Notification { sequencer, ..found })
+}
+
 #[cfg(test)]
 mod tests {
+    use sluicegate_state::seam::Seam;
+
     use super::*;
 
     fn at(second: u32) -> Timestamp {
@@ -219,5 +235,27 @@ mod tests {
         );
         assert!(!is_about(&listed(120), None, "same", at(60)), "the second upload, though nobody told of it");
         assert!(!is_about(&listed(60), None, "other", at(60)));
+    }
+
+    #[test]
+    fn the_same_bytes_found_again_are_no_redelivery_of_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path(), Seam::default()).unwrap();
+        let mut journal = |second, sequencer: Option<&str>| {
+            let sequencer = sequencer.map(str::to_owned);
+            let found = Notification { sequencer, ..found_now("invoices", "b", &listed(second)) };
+            let receipt = store.journal(&[Arrival::Notification(found.clone())], at(900)).unwrap();
+            (receipt.recorded, told_apart(&store, found).unwrap().sequencer)
+        };
+        let (recorded, sequencer) = journal(60, Some("00a1"));
+        assert_eq!((recorded, sequencer.as_deref()), (1, Some("00a1")), "an event's own sequencer is enough");
+        let (recorded, sequencer) = journal(120, None);
+        let sequencer = sequencer.expect("nothing else tells the next one from it");
+        assert_eq!(recorded, 1, "what has no sequencer is told from what has one");
+        assert_eq!(sequencer, format!("{:x}", at(120).timestamp()));
+        assert_eq!(journal(180, None).0, 0, "taken for the same one");
+        let (recorded, later) = journal(180, Some(&format!("{:x}", at(180).timestamp())));
+        assert_eq!(recorded, 1);
+        assert!(later.unwrap() > sequencer, "it orders as sequencers do");
     }
 }

@@ -278,7 +278,10 @@ impl Look<'_> {
                 &mut flight.missed
             };
             if found.len() < MISSED_AT_A_TIME {
-                let notification = missed::listed(self.job, bucket, &info, missed::Found::Missed);
+                let mut notification = missed::listed(self.job, bucket, &info, missed::Found::Missed);
+                if let Some(store) = self.store {
+                    notification = missed::told_apart(store, notification)?;
+                }
                 found.push(Arrival::Notification(notification));
             }
         }
