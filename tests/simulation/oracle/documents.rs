@@ -14,32 +14,27 @@ struct Document {
     outcome: String,
     sha256: String,
     landed_at: String,
-    load_number: u64,
 }
 
 pub(super) fn check(world: &World, ledger: &Connection) -> Result<(), String> {
-    let sql = "SELECT d.key, d.version, d.outcome, coalesce(d.sha256, ''), d.landed_at, b.load_number
-               FROM sluicegate_document AS d JOIN sluicegate_batch AS b USING (batch_id)";
+    let sql = "SELECT key, version, outcome, coalesce(sha256, ''), landed_at FROM sluicegate_document";
     let rows = select(ledger, sql).into_iter().map(|row| {
-        let [key, version, outcome, sha256, landed_at, load_number] = row.try_into().expect("six columns");
-        let load_number = load_number.parse().expect("a number");
-        Document { key, version, outcome, sha256, landed_at, load_number }
+        let [key, version, outcome, sha256, landed_at] = row.try_into().expect("five columns");
+        Document { key, version, outcome, sha256, landed_at }
     });
     let (read, unread): (Vec<Document>, Vec<Document>) =
         rows.partition(|document| !document.sha256.is_empty());
     let log = world.places.landing.log().clone();
     let now = world.places.landing.storage_now();
     let mut has_outcome = vec![false; log.len()];
-    let mut read_by: Vec<Option<u64>> = vec![None; log.len()];
     for document in &read {
         let number = match_read(&log, document)?;
-        if read_by[number].replace(document.load_number).is_some() {
+        if std::mem::replace(&mut has_outcome[number], true) {
             return Err(format!("number {number}, {}, is two documents (I2)", document.key));
         }
-        has_outcome[number] = true;
     }
     for document in &unread {
-        let number = match_unread(&log, &has_outcome, &read_by, now, document)?;
+        let number = match_unread(&log, &has_outcome, now, document)?;
         has_outcome[number] = true;
     }
     for (number, landed) in log.iter().enumerate().filter(|(number, _)| !has_outcome[*number]) {
@@ -80,16 +75,14 @@ fn match_read(log: &[Landed], document: &Document) -> Result<usize, String> {
 }
 
 /// A version that nobody read and that has no outcome yet. Without versions in the bucket, all of a key with the same
-/// content are alike; and one machine may have recorded, under the version of a document never seen, that it is gone, before
-/// another one loads what it had read of it.
+/// content are alike.
 fn match_unread(
     log: &[Landed],
     has_outcome: &[bool],
-    read_by: &[Option<u64>],
     now: Timestamp,
     document: &Document,
 ) -> Result<usize, String> {
-    let Document { key, version, outcome, load_number, .. } = document;
+    let Document { key, version, outcome, .. } = document;
     let same = |landed: &Landed| {
         landed.key == *key
             && (landed.version_id.as_deref() == Some(version)
@@ -104,11 +97,8 @@ fn match_unread(
         _ => false,
     };
     let alike: Vec<usize> = (0..log.len()).filter(|number| same(&log[*number])).collect();
-    let mut possible = alike.iter().copied().filter(|number| possible(&log[*number]));
-    let free = possible.clone().find(|number| !has_outcome[*number]);
-    let is_read_later =
-        |number: &usize| log[*number].version_id.is_none() && read_by[*number] > Some(*load_number);
-    free.or_else(|| possible.find(is_read_later)).ok_or_else(|| {
+    let free = alike.iter().copied().find(|number| !has_outcome[*number] && possible(&log[*number]));
+    free.ok_or_else(|| {
         let known: Vec<bool> = alike.iter().map(|number| has_outcome[*number]).collect();
         format!("{key} {version} is {outcome}, which it cannot be: numbers {alike:?}, with an outcome already: {known:?}")
     })

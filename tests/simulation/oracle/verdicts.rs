@@ -23,6 +23,8 @@ struct Replay {
     tables: BTreeMap<(String, String), Row>,
     /// Key and version of what was decided.
     decided: BTreeSet<(String, String)>,
+    /// Verdicts that leave it to another batch.
+    again: Vec<Vec<String>>,
 }
 
 pub(super) fn check(world: &World, ledger: &Connection) -> Result<(), String> {
@@ -37,6 +39,7 @@ pub(super) fn check(world: &World, ledger: &Connection) -> Result<(), String> {
             return Err(format!("the verdict {row:?} must be {expected:?}"));
         }
     }
+    replay.check_again()?;
     check_rows(ledger, &replay)?;
     none(
         ledger,
@@ -62,15 +65,8 @@ impl Replay {
         let [batch_id, ordinal, key, version, outcome, _rows] = verdict else { panic!("six columns") };
         match outcome.as_str() {
             "again" => {
-                let etag = version.split('@').next().unwrap_or(version);
-                let known = self.decided.iter().any(|(other, decided)| {
-                    other == key && (decided == version || decided.split('@').next() == Some(etag))
-                });
-                return if known {
-                    Ok(None)
-                } else {
-                    Err(format!("{verdict:?}: nobody has decided about it"))
-                };
+                self.again.push(verdict.to_vec());
+                return Ok(None);
             }
             "deferred" => return Ok(None),
             _ => {}
@@ -87,6 +83,20 @@ impl Replay {
             return Ok(Some(("rejected".to_owned(), "0".to_owned())));
         }
         Ok(Some(self.load(landed, batch_id, ordinal)))
+    }
+
+    /// What is left to another batch is decided there, before or after.
+    fn check_again(&self) -> Result<(), String> {
+        let is_decided = |key: &str, version: &str| {
+            let etag = version.split('@').next().unwrap_or(version);
+            self.decided.iter().any(|(other, decided)| {
+                other == key && (decided == version || decided.split('@').next() == Some(etag))
+            })
+        };
+        match self.again.iter().find(|verdict| !is_decided(&verdict[2], &verdict[3])) {
+            Some(verdict) => Err(format!("{verdict:?}: nobody has decided about it")),
+            None => Ok(()),
+        }
     }
 
     fn load(&mut self, landed: &Landed, batch_id: &str, ordinal: &str) -> (String, String) {
