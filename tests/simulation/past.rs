@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use sluicegate::failure::FailureKind;
 
 use crate::options::{ENTERED_AGAIN, REFUSED};
+use crate::oracle;
 use crate::world::{World, unexpected};
 
 /// Ticks until a machine has asked the ledger what it is.
@@ -116,11 +117,13 @@ impl World {
             return false;
         }
         let journal = Connection::open(machine.journal()).unwrap();
-        let sql = "SELECT value FROM meta WHERE key = 'ledger.newest_load'";
-        let Ok(newest) = journal.query_row(sql, [], |row| row.get::<_, String>(0)) else { return false };
+        let sql = "SELECT value FROM meta WHERE key = 'ledger.newest_load' AND value <> ''
+                   UNION SELECT batch_id FROM batch WHERE state = 'loaded'
+                     AND EXISTS (SELECT 1 FROM meta WHERE key = 'ledger.newest_load' AND value <> '')";
         let ledger = Connection::open(&self.hub().warehouse).unwrap();
-        let sql = "SELECT count(*) FROM sluicegate_batch WHERE batch_id = ?1";
-        ledger.query_row(sql, [&newest], |row| row.get::<_, u64>(0)).is_ok_and(|count| count == 0)
+        let known: Vec<String> =
+            oracle::select(&ledger, "SELECT batch_id FROM sluicegate_batch").into_iter().flatten().collect();
+        oracle::select(&journal, sql).into_iter().flatten().any(|load| !known.contains(&load))
     }
 }
 
