@@ -23,7 +23,6 @@ use super::context::Context;
 use super::documents::archive_failure;
 use super::fetch::{self, FetchedBatch, Fetchers};
 use super::handover::{ArchiveCopy, ArchivedCopy};
-use super::missed;
 use super::replay::ParentArchives;
 use super::stage::{Stage, Tick};
 
@@ -184,16 +183,11 @@ impl ArchiveStage {
         for outcome in overwritten {
             let Some(member) = manifest.member(outcome.ordinal) else { continue };
             if let Some(info) = landing.head(&member.key)? {
-                let notification = found_now(&manifest.job, landing.bucket(), &info);
-                let version = notification.version_id.as_deref().unwrap_or(&notification.etag);
-                let is_known = self.store.is_known(&notification.bucket, &notification.key, version, None)?;
-                if !is_known || !missed::is_journaled(&self.store, landing, &info)? {
-                    arrivals.push(Arrival::Notification(missed::told_apart(&self.store, notification)?));
-                }
+                arrivals.push(Arrival::Notification(found_now(&manifest.job, landing.bucket(), &info)));
             }
         }
         if !arrivals.is_empty() {
-            self.store.journal(&arrivals, self.context.clock.now())?;
+            self.store.journal_found(&arrivals, self.context.clock.now())?;
         }
         Ok(())
     }

@@ -163,6 +163,8 @@ impl<T> Shelf<T> {
     /// Keeps `thing`, which is made of files of these sizes, unless the shelf is full.
     pub fn put(&self, batch_id: &str, thing: T, sizes: &[u64]) {
         let held = Held::of(sizes);
+        // A step that is done over again, because its record failed, brings the same once more.
+        drop(self.take(batch_id));
         let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
         let memory = content.held.memory + held.memory;
         let disk = content.held.disk + held.disk;
@@ -272,6 +274,19 @@ pub struct Handover {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_put_again_takes_the_place_of_what_was_there() {
+        let shelf = Shelf::default();
+        let half = [MEMORY_BYTES as u64; (MEMORY_BUDGET / MEMORY_BYTES as u64 / 2 + 1) as usize];
+        for turn in 0..5 {
+            shelf.put("a", turn, &half);
+        }
+        assert_eq!(shelf.take("a"), Some(4));
+        shelf.put("b", 5, &half);
+        shelf.put("c", 6, &half);
+        assert_eq!((shelf.take("b"), shelf.take("c")), (Some(5), None), "there is room for one of them");
+    }
 
     #[test]
     fn what_is_taken_is_taken_once_until_it_is_let_go() {

@@ -19,6 +19,7 @@ use super::archived::{ArchivedBatch, open_archived};
 use super::attempt::{fail, idle};
 use super::context::Context;
 use super::documents::ArchivedDocuments;
+use super::elsewhere::leave_to_whom_has_read;
 use super::encode::encode;
 use super::handover::{Gate, InWork, LoadedCopies, Taken};
 use super::ledger::{LedgerConnection, remember_load};
@@ -151,9 +152,11 @@ impl LoadStage {
     fn try_load(&mut self, batch: &Batch, taken: &Taken<'_>) -> Outcome<Loaded> {
         let job = self.context.job(&batch.job)?;
         let mut archived = open_archived(&self.context, batch)?;
-        let request = load_request(&self.context, &job, batch, &archived)?;
-        let warehouse = self.ledger.get(&mut self.store)?;
-        match load_once(&self.context, &job, &request, &mut archived, warehouse, taken, &|_| Ok(()))? {
+        let mut request = load_request(&self.context, &job, batch, &archived)?;
+        let Self { context, store, ledger, .. } = self;
+        let warehouse = ledger.get(store)?;
+        leave_to_whom_has_read(context, store, warehouse, &archived, &mut request)?;
+        match load_once(context, &job, &request, &mut archived, warehouse, taken, &|_| Ok(()))? {
             Some(loaded) => Ok(loaded),
             None => {
                 let known = warehouse.loaded_batch(&batch.batch_id)?;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{Days, TimeDelta};
+use chrono::Days;
 use sluicegate_state::{Arrival, MISSED_EVENT, Notification, Store, Timestamp};
 
 use crate::archive::{ArchiveReader, Manifest, batch_date, batch_id_of};
@@ -16,11 +16,6 @@ use super::archive::found_now;
 use super::context::Context;
 use super::documents::archive_failure;
 use super::fetch::listed_version;
-
-/// How much earlier than its Last-Modified an event about an object may say that it landed. S3 sends the time at which it
-/// finished the request, which is not before Last-Modified; both are the storage's own. Where they differ by more, the
-/// object is journaled again and ends `again`: that is harmless, and to pass over an upload is not.
-const EVENT_SKEW: TimeDelta = TimeDelta::seconds(5);
 
 /// Why a landing was listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +60,11 @@ pub fn is_journaled(store: &Store, landing: &dyn ObjectStore, info: &ObjectInfo)
 fn is_about(info: &ObjectInfo, version_id: Option<&str>, etag: &str, event_time: Timestamp) -> bool {
     match (&info.version, version_id) {
         (VersionSource::Id(id), Some(version_id)) => id == version_id,
-        // An upload of the same content again has the same eTag and is another document.
-        _ => etag == info.etag && event_time >= info.last_modified - EVENT_SKEW,
+        // An upload of the same content again has the same eTag and is another document. S3 sends the time at which it
+        // finished the request, which is not before Last-Modified (whole seconds), and both are the storage's own. Where a
+        // storage says otherwise the object is journaled again and ends `again`: that is harmless, and to pass over an
+        // upload is not.
+        _ => etag == info.etag && event_time >= info.last_modified,
     }
 }
 
@@ -167,12 +165,11 @@ pub(super) fn journal(
     let count = objects.len();
     tracing::warn!("job {}: {count} documents lie in the landing and no notification told of them", job.name);
     let landing = context.landing(&job.name)?;
-    let mut arrivals = Vec::new();
-    for info in objects {
-        let notification = told_apart(store, listed(job, landing.bucket(), info, found))?;
-        arrivals.push(Arrival::Notification(notification));
-    }
-    let receipt = store.journal(&arrivals, context.clock.now())?;
+    let arrivals: Vec<Arrival> = objects
+        .iter()
+        .map(|info| Arrival::Notification(listed(job, landing.bucket(), info, found)))
+        .collect();
+    let receipt = store.journal_found(&arrivals, context.clock.now())?;
     context.tally.add(|counts| counts.notifications += receipt.recorded);
     Ok(receipt.recorded > 0)
 }
@@ -190,23 +187,8 @@ pub fn listed(job: &Job, bucket: &str, info: &ObjectInfo, found: Found) -> Notif
     }
 }
 
-/// The notification of an object that was found and is not journaled. The journal tells notifications apart by eTag and
-/// sequencer (I2), and what was found has no sequencer. Where that is the identity of an earlier upload of the same bytes,
-/// this one gets its Last-Modified in hexadecimal seconds instead: it would be taken for a redelivery, and never be read.
-pub fn told_apart(store: &Store, found: Notification) -> Outcome<Notification> {
-    let Notification { bucket, key, version_id, etag, sequencer, .. } = &found;
-    let is_told_apart = version_id.is_some() || sequencer.is_some();
-    if is_told_apart || !store.is_known(bucket, key, etag, None)? {
-        return Ok(found);
-    }
-    let sequencer = Some(format!("{:x}", found.event_time.timestamp()));
-    Ok(Notification { sequencer, ..found })
-}
-
 #[cfg(test)]
 mod tests {
-    use sluicegate_state::seam::Seam;
-
     use super::*;
 
     fn at(second: u32) -> Timestamp {
@@ -229,33 +211,8 @@ mod tests {
         assert!(is_about(&listed(60), None, "same", at(60)));
         // A part-wise upload is dated by its beginning, and told of at its end.
         assert!(is_about(&listed(60), None, "same", at(600)));
-        assert!(
-            is_about(&listed(60), None, "same", at(58)),
-            "clocks inside of the storage may differ a little"
-        );
+        assert!(!is_about(&listed(60), None, "same", at(59)), "the second upload came soon");
         assert!(!is_about(&listed(120), None, "same", at(60)), "the second upload, though nobody told of it");
         assert!(!is_about(&listed(60), None, "other", at(60)));
-    }
-
-    #[test]
-    fn the_same_bytes_found_again_are_no_redelivery_of_the_first() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut store = Store::open(folder.path(), Seam::default()).unwrap();
-        let mut journal = |second, sequencer: Option<&str>| {
-            let sequencer = sequencer.map(str::to_owned);
-            let found = Notification { sequencer, ..found_now("invoices", "b", &listed(second)) };
-            let receipt = store.journal(&[Arrival::Notification(found.clone())], at(900)).unwrap();
-            (receipt.recorded, told_apart(&store, found).unwrap().sequencer)
-        };
-        let (recorded, sequencer) = journal(60, Some("00a1"));
-        assert_eq!((recorded, sequencer.as_deref()), (1, Some("00a1")), "an event's own sequencer is enough");
-        let (recorded, sequencer) = journal(120, None);
-        let sequencer = sequencer.expect("nothing else tells the next one from it");
-        assert_eq!(recorded, 1, "what has no sequencer is told from what has one");
-        assert_eq!(sequencer, format!("{:x}", at(120).timestamp()));
-        assert_eq!(journal(180, None).0, 0, "taken for the same one");
-        let (recorded, later) = journal(180, Some(&format!("{:x}", at(180).timestamp())));
-        assert_eq!(recorded, 1);
-        assert!(later.unwrap() > sequencer, "it orders as sequencers do");
     }
 }

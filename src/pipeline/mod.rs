@@ -13,6 +13,7 @@ pub mod bell;
 pub mod context;
 pub mod crawl;
 pub mod documents;
+pub mod elsewhere;
 pub mod encode;
 pub mod fetch;
 pub mod fleet;

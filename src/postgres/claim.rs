@@ -70,7 +70,7 @@ impl Claims<'_, '_> {
     /// Claims every document.
     pub(super) fn claim(mut self) -> Result<Claimed, Error> {
         let mut known = BTreeMap::new();
-        self.deferred(&mut known);
+        self.without_outcome(&mut known);
         self.announced(&mut known)?;
         let request = self.request;
         let mut documents: Vec<&LoadDocument> =
@@ -161,22 +161,25 @@ impl Claims<'_, '_> {
     }
 
     /// A verdict and no outcome: nothing is claimed.
-    fn deferred(&self, known: &mut BTreeMap<u32, Verdict>) {
+    fn without_outcome(&self, known: &mut BTreeMap<u32, Verdict>) {
         for document in &self.request.documents {
-            if let Some((DocumentOutcome::Deferred, reason)) = &document.unread {
-                known.insert(document.ordinal, decided(document, DocumentOutcome::Deferred, reason.clone()));
+            if let Some((outcome @ (DocumentOutcome::Deferred | DocumentOutcome::Again), reason)) =
+                &document.unread
+            {
+                known.insert(document.ordinal, decided(document, *outcome, reason.clone()));
             }
         }
     }
 
     /// What could not be read may be the very object that another batch decided about, long ago perhaps, and under the
-    /// version that it had when it was read. The same version is left to the claim.
+    /// version that it had when it was read. A version that the bucket gave needs no such guess. The same version is left
+    /// to the claim.
     fn announced(&mut self, known: &mut BTreeMap<u32, Verdict>) -> Result<(), Error> {
         let unread: Vec<&LoadDocument> = self
             .request
             .documents
             .iter()
-            .filter(|document| document.unread.is_some() && !known.contains_key(&document.ordinal))
+            .filter(|document| document.was_never_seen() && !known.contains_key(&document.ordinal))
             .collect();
         if unread.is_empty() {
             return Ok(());

@@ -278,10 +278,7 @@ impl Look<'_> {
                 &mut flight.missed
             };
             if found.len() < MISSED_AT_A_TIME {
-                let mut notification = missed::listed(self.job, bucket, &info, missed::Found::Missed);
-                if let Some(store) = self.store {
-                    notification = missed::told_apart(store, notification)?;
-                }
+                let notification = missed::listed(self.job, bucket, &info, missed::Found::Missed);
                 found.push(Arrival::Notification(notification));
             }
         }

@@ -106,10 +106,12 @@ impl Claims<'_> {
             Some(Verdict { ordinal: document.ordinal, outcome, reason, rows: 0, refused: Vec::new() })
         };
         if let Some((outcome, reason)) = &document.unread {
-            if *outcome == DocumentOutcome::Deferred {
+            if matches!(outcome, DocumentOutcome::Deferred | DocumentOutcome::Again) {
                 return Ok(decided(*outcome, reason));
             }
-            if let Some(owner) = self.owner_of_announced(document)? {
+            if document.was_never_seen()
+                && let Some(owner) = self.owner_of_announced(document)?
+            {
                 let reason = format!("this object was already decided by batch {owner}");
                 return Ok(decided(DocumentOutcome::Again, &reason));
             }
@@ -123,7 +125,8 @@ impl Claims<'_> {
     }
 
     /// The batch that decided about the very object that a notification announced, long ago perhaps, and under the version
-    /// that it had when it was read. The same version is left to the claim, which knows what a replay may take over.
+    /// that it had when it was read. A version that the bucket gave needs no such guess. The same version is left to the
+    /// claim, which knows what a replay may take over.
     fn owner_of_announced(&self, document: &LoadDocument) -> rusqlite::Result<Option<String>> {
         self.transaction
             .prepare_cached(

@@ -33,6 +33,7 @@ fn with_the_landing_emptied_and_the_state_lost_a_fresh_process_loads_everything(
     let again = machine.drain(0);
     assert_eq!((&again["batches"], &again["rows"]), (&0.into(), &0.into()), "{again}");
     check(&world, &documents);
+    machine.run(&["reconcile"]).exits(0).prints("BALANCED");
 }
 
 /// The recovery itself is killed, once with its state kept and once with it lost again.

@@ -33,6 +33,7 @@ mod away;
 mod changed;
 mod faults;
 mod fleet;
+mod full;
 mod hidden;
 mod large;
 mod locked;

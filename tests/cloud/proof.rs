@@ -155,7 +155,7 @@ fn the_same_bytes_again_are_found_though_neither_upload_was_announced() {
         let counted =
             ["received", "loaded", "duplicate", "in_flight"].map(|line| balance[line].as_u64().unwrap());
         assert_eq!(counted, [6 + uploads, 7, duplicates, 0], "{balance:#}");
-        // What was told of an upload may be about one that is dated five seconds later.
+        // Last-Modified has whole seconds, and uploads within one of them are one document.
         until("another upload is told from this one", || (uploaded.elapsed() > APART).then_some(()));
     }
 }

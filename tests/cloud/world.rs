@@ -17,7 +17,7 @@ use crate::support::{Ended, Project, until};
 /// Under this prefix documents land.
 pub(crate) const PREFIX: &str = "in/";
 /// Uploads of the same bytes under one key are told from each other by their times, if these differ by so much.
-pub(crate) const APART: Duration = Duration::from_secs(7);
+pub(crate) const APART: Duration = Duration::from_secs(2);
 /// Uploads at a time.
 const UPLOADERS: usize = 4;
 

@@ -7,6 +7,7 @@
 mod behind;
 #[path = "../conformance/counts.rs"]
 mod counts;
+mod elsewhere;
 mod fault;
 mod fleet;
 mod landing;
@@ -29,8 +30,9 @@ mod workload;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
+use chrono::TimeDelta;
 use fault::{Kind, Strike};
-use run::{Report, run};
+use run::{Report, run, run_with_an_old_copy};
 use sluicegate::effects::{
     ALERT_PUSH, ARCHIVE_PUT, CATALOG_DEFINE, CURATED_PUT, LISTING_CLAIM, PROOF_COMMIT, REPORT_PUT,
     SUBSCRIPTION_CONFIRM, WAREHOUSE_COMMIT,
@@ -278,6 +280,35 @@ fn the_state_is_lost_with_a_process_that_dies_at_each_moment() {
     println!("{points} points: death before or after each effect, and the state folder is gone");
     counts::note("lost-state-points", points, "points of death at which the state folder is lost too");
     assert_eq!(points, moments * (1 + usize::from(full)));
+}
+
+/// Of an hour ago, or of yesterday, by turns; what was pending in it, sealed, archived or loaded is done by now.
+#[test]
+fn the_state_comes_back_as_an_old_copy() {
+    let full = std::env::var_os("SLUICEGATE_FULL").is_some_and(|value| value == "1");
+    let moments = calm().first_life.len();
+    let expected = oracle::without_what_may_be_lost(&calm().content);
+    let (mut points, mut copies) = (0, 0);
+    for moment in (1..=moments).step_by(if full { 1 } else { 2 }) {
+        for (turn, after) in [false, true].into_iter().enumerate() {
+            if !full && after != (moment % 4 == 1) {
+                continue;
+            }
+            let strike = Strike { moment, after, kind: Kind::Dies };
+            let age = TimeDelta::hours(if (moment / 4 + turn) % 2 == 0 { 1 } else { 25 });
+            let told = std::panic::catch_unwind(|| run_with_an_old_copy(strike, age));
+            let report = told.unwrap_or_else(|_| panic!("a copy of {strike:?}, {age} old, broke a promise"));
+            assert!(report.all_met, "{strike:?}");
+            let found = oracle::without_what_may_be_lost(&report.content);
+            assert!(found == expected, "{age} old: {}", differences(&[&[strike]], &expected, &found));
+            points += 1;
+            copies += usize::from(report.copy_came_back);
+        }
+    }
+    println!("{copies} points: the state folder comes back as it was before or after an effect");
+    counts::note("old-state-points", copies, "points from which an old copy of the state folder comes back");
+    // At the first effects there is no state yet, and after the last ones nothing comes any more.
+    assert!(copies * 10 >= points * 9, "{copies} of {points}");
 }
 
 #[test]

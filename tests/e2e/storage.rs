@@ -2,75 +2,21 @@
 //! be written, everything goes on without a person. A damaged one is refused. Small file systems in memory stand for
 //! disks: they need root, and `scripts/test` says so where they cannot be had.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
 use crate::corpus::{Invoice, Random};
-use crate::support::{Project, Running, until};
+use crate::support::{Project, Running, SmallDisk, until};
 
 const REFUSED: &str = "the journal cannot be written, so nothing is acknowledged";
 /// What `status` says of it, after the folder.
 const STATUS: &str = "cannot be written, so nothing is acknowledged";
 /// More documents than the room that SQLite's log already has on the disk.
 const MANY: u64 = 1_000;
-
-/// A file system of its own in memory.
-struct SmallDisk {
-    path: PathBuf,
-}
-
-impl SmallDisk {
-    /// None where this user may not mount; then the test is skipped, and says so.
-    fn at(path: PathBuf, size: &str) -> Option<Self> {
-        fs::create_dir_all(&path).unwrap();
-        let mount = format!("mount -t tmpfs -o size={size} none '{}'", path.display());
-        if shell(&mount) {
-            return Some(Self { path });
-        }
-        eprintln!("SKIPPED, for mounting is not allowed here; to run it: sudo cargo test --test e2e storage");
-        None
-    }
-
-    /// Takes all the space that is left.
-    fn fill(&self) {
-        let mut filler = File::create(self.filler()).unwrap();
-        let mut bytes = 64 << 10;
-        while bytes > 0 {
-            // A page at the end, for a disk takes whole pages.
-            if filler.write_all(&vec![0; bytes]).is_err() {
-                bytes = if bytes > 4096 { 4096 } else { 0 };
-            }
-        }
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.filler()).unwrap();
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.path.join("filler")
-    }
-
-    fn remount(&self, how: &str) {
-        assert!(shell(&format!("mount -o remount,{how} '{}'", self.path.display())), "remount {how}");
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        shell(&format!("umount -l '{}'", self.path.display()));
-    }
-}
-
-fn shell(command: &str) -> bool {
-    Command::new("sh").args(["-c", command]).output().unwrap().status.success()
-}
 
 fn invoice(number: u64) -> String {
     Invoice::made_up(&mut Random::new(number), number).text()

@@ -2,7 +2,7 @@
 
 #[path = "../catalog/world.rs"]
 #[allow(dead_code)]
-mod world;
+pub(crate) mod world;
 
 use std::sync::OnceLock;
 

@@ -24,7 +24,7 @@ const CRAWLER: &str = "nightly";
 const SOON: TimeDelta = TimeDelta::milliseconds(300);
 
 /// What a first drain meets without a crawler.
-const UNCRAWLED: &[&str] = &[
+pub(crate) const UNCRAWLED: &[&str] = &[
     "migrate.commit",
     "incarnation.commit",
     "command.commit",
@@ -49,7 +49,7 @@ const UNCRAWLED: &[&str] = &[
 ];
 
 /// What it meets with one.
-const CRAWLED: &[&str] =
+pub(crate) const CRAWLED: &[&str] =
     &["crawl.claim", "crawl.attempt", "crawl.start", "crawl.seen", "crawl.renew", "crawl.finish"];
 
 /// What the life after a death meets: the moment of the first death, whether the state is lost with it, and the effect.
@@ -57,14 +57,14 @@ const SECOND_DEATHS: &[(&str, bool, &str)] =
     &[("curated.put:1:after", false, "bury.commit"), ("warehouse.commit:1:after", true, "adopt.commit")];
 
 /// One deployment, a machine in it, and its Glue where it has one.
-struct Deployment {
-    world: World,
-    machine: Project,
+pub(crate) struct Deployment {
+    pub(crate) world: World,
+    pub(crate) machine: Project,
     glue: Option<GlueEndpoint>,
 }
 
 impl Deployment {
-    fn new(crawls: bool) -> Option<Self> {
+    pub(crate) fn new(crawls: bool) -> Option<Self> {
         let world = World::new()?;
         let mut machine = world.machine_that_forgets_soon(BATCH);
         let glue = crawls.then(|| {
@@ -93,7 +93,7 @@ impl Deployment {
     }
 
     /// Everything is done: rows, objects, archive; the queue is empty; each window is covered by one crawl.
-    fn check(&self, documents: &[Document]) {
+    pub(crate) fn check(&self, documents: &[Document]) {
         check(&self.world, documents);
         assert_eq!(self.world.messages(), 0, "every message is acknowledged");
         let Some(glue) = &self.glue else { return };

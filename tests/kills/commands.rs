@@ -69,7 +69,7 @@ fn a_failure_to_record(prepared: &Project, after: bool) -> Project {
 }
 
 /// The state folder is gone, and the lease of the dead process has run out.
-fn lose_state(project: &Project) {
+pub(crate) fn lose_state(project: &Project) {
     for (name, path) in files_under(&project.path("var")) {
         if name.starts_with("state.db") {
             fs::remove_file(path).unwrap();
@@ -136,11 +136,7 @@ fn repaired(prepared: &Project, at: &str, after: bool) -> Project {
 
 /// A document that is near its end and cannot be archived; whoever tells of it dies. It is told twice rather than never.
 fn an_alert(_: &Project, after: bool) -> Project {
-    let mut project = Project::new().with("SLUICEGATE_ALERT_FILE", "alerts.jsonl");
-    project.edit("jobs/invoices.toml", "format = ", "expires_after_hours = 24\nformat = ");
-    let modified = SystemTime::now() - Duration::from_secs(20 * 3_600);
-    project.land("soon.txt", Invoice::made_up(&mut Random::new(20), 20).text().as_bytes(), modified);
-    fs::write(project.path("var/archive"), "in the way").unwrap();
+    let mut project = near_its_end("soon.txt");
     let drain = ["drain", "--patience", "0s"];
     must_die(&mut project, &drain, &format!("alert.push:1:{}", moment(after)));
     project.run(&drain).exits(1);
@@ -149,6 +145,16 @@ fn an_alert(_: &Project, after: bool) -> Project {
     fs::remove_file(project.path("var/archive")).unwrap();
     restart_until_done(&project, DRAIN);
     assert_eq!(project.outcome_words("soon.txt"), ["loaded"]);
+    project
+}
+
+/// A document that landed nearly a day ago, and that cannot be archived while a file lies in the way.
+pub(crate) fn near_its_end(key: &str) -> Project {
+    let project = Project::new().with("SLUICEGATE_ALERT_FILE", "alerts.jsonl");
+    project.edit("jobs/invoices.toml", "format = ", "expires_after_hours = 24\nformat = ");
+    let modified = SystemTime::now() - Duration::from_secs(20 * 3_600);
+    project.land(key, Invoice::made_up(&mut Random::new(20), 20).text().as_bytes(), modified);
+    fs::write(project.path("var/archive"), "in the way").unwrap();
     project
 }
 

@@ -1,8 +1,27 @@
-//! Real processes whose effects fail instead of killing them: before they happen, after they happened, or late.
+//! Real processes whose effects fail instead of killing them: before they happen, after they happened, or late. Every
+//! effect that the program has a name for meets each of the three, and nothing is lost or done twice.
 
-use crate::deaths::{FAULT, TRACE, restart_until_done};
-use crate::embedded::{DRAIN, all_is_done, copy_of, half_way};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::sync::{Mutex, OnceLock};
+
+use crate::commands::{lose_state, near_its_end};
+use crate::deaths::{FAULT, TRACE, counted, must_die, restart_until_done, side_by_side};
+use crate::documents::windows;
+use crate::embedded::{DRAIN, all_is_done, copy_of, half_way, landed};
 use crate::support::Project;
+
+/// Lives that it may take until each of some effects has failed once: several in one life, but for those that end it.
+const MOST_LIVES: usize = 12;
+/// Projects at a time. They mostly wait for the next try.
+const WORKERS: usize = 4;
+
+/// How an effect goes wrong, as the environment says it.
+pub(crate) const WAYS: [&str; 3] = ["before", "after", "slowly"];
+
+/// Effects that have gone wrong, and how.
+pub(crate) type Failures = BTreeSet<(String, &'static str)>;
 
 /// Other services: the stage waits and does it over again, in the same process.
 const REMOTE: [&str; 6] =
@@ -11,6 +30,198 @@ const REMOTE: [&str; 6] =
 /// The process's own journal: where it cannot be written a drain may end, with status 1, and is started again.
 const OWN: [&str; 5] =
     ["journal.commit", "seal.commit", "attempt.commit", "transition.commit", "meta.commit"];
+
+/// What a drain on embedded parts meets on its way.
+pub(crate) const ON_THE_WAY: &[&str] = &[
+    "migrate.commit",
+    "incarnation.commit",
+    "command.commit",
+    "ledger.migrate",
+    "target.create",
+    "machine.heartbeat",
+    "journal.commit",
+    "inbox.acknowledge",
+    "seal.commit",
+    "attempt.commit",
+    "landing.get",
+    "archive.put",
+    "transition.commit",
+    "warehouse.commit",
+    "meta.commit",
+    "curated.put",
+    "published.commit",
+    "crawl.claim",
+    "crawl.attempt",
+    "crawl.start",
+    "crawl.seen",
+    "crawl.renew",
+    "crawl.finish",
+    "machine.farewell",
+    "incarnation_ended.commit",
+    "command_ended.commit",
+];
+
+/// The failures that a trace tells of.
+pub(crate) fn traced(trace: &Path) -> Failures {
+    let mut failures = Failures::new();
+    for line in fs::read_to_string(trace).unwrap_or_default().lines() {
+        let cells: Vec<&str> = line.split('\t').collect();
+        assert_eq!(cells.len(), 5, "a line of a trace: {line:?}");
+        let way = match cells[4] {
+            "failed before" => "before",
+            "failed after" => "after",
+            "late" => "slowly",
+            _ => continue,
+        };
+        failures.insert((cells[3].to_owned(), way));
+    }
+    failures
+}
+
+/// Gives a command in as many lives as it takes until each of `effects` has once gone wrong in this way, and leaves the
+/// project in peace then.
+pub(crate) fn fail_each(project: &mut Project, command: &[&str], effects: &[&str], way: &'static str) {
+    fail_with(project, command, effects, way, "");
+}
+
+/// The same with one more fault that leads there.
+fn fail_with(project: &mut Project, command: &[&str], effects: &[&str], way: &'static str, more: &str) {
+    let trace = project.path("trace");
+    project.set(TRACE, trace.to_str().unwrap());
+    let mut left: Vec<&str> = effects.to_vec();
+    for _ in 0..MOST_LIVES {
+        let named = left.iter().map(|name| format!("{name}:1:{way}"));
+        let faults: Vec<String> = named.chain((!more.is_empty()).then(|| more.to_owned())).collect();
+        project.set(FAULT, faults.join(","));
+        let ended = project.run(command);
+        assert!(matches!(ended.status.code(), Some(0 | 1 | 3)), "{faults:?}: {ended:#?}");
+        let met = traced(&trace);
+        left.retain(|name| !met.contains(&((*name).to_owned(), way)));
+        if left.is_empty() {
+            project.set(FAULT, "");
+            return;
+        }
+    }
+    panic!("`{}` never meets {left:?} ({way})", command.join(" "));
+}
+
+/// Everything that a drain meets, from its very first start.
+fn on_the_way(_: &Project, way: &'static str) -> Project {
+    let mut project = copy_of(&landed());
+    fail_each(&mut project, DRAIN, ON_THE_WAY, way);
+    restart_until_done(&project, DRAIN);
+    project.land_all(&windows()[1]);
+    restart_until_done(&project, DRAIN);
+    all_is_done(&project);
+    project
+}
+
+/// The dead are buried.
+fn after_a_death(prepared: &Project, way: &'static str) -> Project {
+    let mut project = copy_of(prepared);
+    must_die(&mut project, DRAIN, "archive.put:1:after");
+    fail_each(&mut project, DRAIN, &["bury.commit"], way);
+    restart_until_done(&project, DRAIN);
+    all_is_done(&project);
+    project
+}
+
+/// A CSV object cannot be written, and that is noted.
+fn a_failure_to_note(prepared: &Project, way: &'static str) -> Project {
+    let mut project = copy_of(prepared);
+    fail_with(&mut project, DRAIN, &["attempt_failed.commit"], way, "curated.put:1:before");
+    restart_until_done(&project, DRAIN);
+    all_is_done(&project);
+    project
+}
+
+/// What a lost state left is adopted.
+fn after_a_loss(prepared: &Project, way: &'static str) -> Project {
+    let mut project = copy_of(prepared);
+    must_die(&mut project, DRAIN, "warehouse.commit:1:after");
+    lose_state(&project);
+    fail_each(&mut project, DRAIN, &["adopt.commit"], way);
+    restart_until_done(&project, DRAIN);
+    all_is_done(&project);
+    project
+}
+
+/// A proof, and its report.
+fn a_proof(prepared: &Project, way: &'static str) -> Project {
+    let mut project = copy_of(prepared);
+    restart_until_done(&project, DRAIN);
+    fail_each(&mut project, &["reconcile"], &["proof.commit", "report.put"], way);
+    project.run(&["reconcile"]).exits(0).prints("BALANCED");
+    fs::remove_dir_all(project.path("var/curated/.reports")).unwrap();
+    all_is_done(&project);
+    project
+}
+
+/// A person is told of a document that is near its end: again where nobody knows whether that was heard.
+fn an_alert(_: &Project, way: &'static str) -> Project {
+    let mut project = near_its_end("soon.txt");
+    let drain = ["drain", "--patience", "0s"];
+    fail_each(&mut project, &drain, &["alert.push"], way);
+    project.run(&drain).exits(1);
+    let told = fs::read_to_string(project.path("alerts.jsonl")).unwrap().lines().count();
+    assert_eq!(told, 1 + usize::from(way == "after"));
+    fs::remove_file(project.path("var/archive")).unwrap();
+    restart_until_done(&project, DRAIN);
+    assert_eq!(project.outcome_words("soon.txt"), ["loaded"]);
+    project
+}
+
+/// Everything that can be met without a network.
+pub(crate) fn embedded() -> &'static Failures {
+    static FAILURES: OnceLock<Failures> = OnceLock::new();
+    FAILURES.get_or_init(|| {
+        type Scenario = fn(&Project, &'static str) -> Project;
+        let scenarios: [Scenario; 6] =
+            [on_the_way, after_a_death, a_failure_to_note, after_a_loss, a_proof, an_alert];
+        let prepared = half_way();
+        let tasks: Vec<_> =
+            scenarios.iter().flat_map(|scenario| WAYS.iter().map(move |way| (*scenario, *way))).collect();
+        let failures = Mutex::new(Failures::new());
+        side_by_side(WORKERS, &tasks, |(scenario, way)| {
+            let project = scenario(&prepared, way);
+            failures.lock().unwrap().extend(traced(&project.path("trace")));
+        });
+        failures.into_inner().unwrap()
+    })
+}
+
+/// An endpoint for SNS needs a certificate.
+fn has_endpoint() -> bool {
+    #[cfg(feature = "aws")]
+    return crate::authority::authority().is_some();
+    #[cfg(not(feature = "aws"))]
+    return false;
+}
+
+#[test]
+fn every_effect_fails_before_it_after_it_and_happens_late() {
+    #[cfg_attr(not(feature = "aws"), allow(unused_mut))]
+    let mut failures = embedded().clone();
+    #[cfg(feature = "aws")]
+    {
+        let Some(cloud) = crate::failing_cloud::failures() else { return };
+        failures.extend(cloud.clone());
+    }
+    counted(
+        "failures",
+        failures.len(),
+        "failures of the built binary's effects, without its death: before, after and late",
+    );
+    let names = sluicegate::effects::ALL.iter().chain(sluicegate_state::effects::ALL);
+    let moments = names.flat_map(|name| WAYS.iter().map(|way| ((*name).to_owned(), *way)));
+    let here = |name: &str| match name {
+        "listing.claim" | "catalog.define" => cfg!(feature = "aws"),
+        "subscription.confirm" => has_endpoint(),
+        _ => true,
+    };
+    let missed: Vec<_> = moments.filter(|moment| here(&moment.0) && !failures.contains(moment)).collect();
+    assert!(missed.is_empty(), "no failure met (name, way): {missed:?}");
+}
 
 /// A drain that meets these faults, and then, if it was ended by them, another one in peace.
 fn drain_through(prepared: &Project, effects: &[&str], word: &str, ends: &[i32]) {
@@ -23,8 +234,8 @@ fn drain_through(prepared: &Project, effects: &[&str], word: &str, ends: &[i32])
     let told = std::fs::read_to_string(&trace).unwrap();
     assert!(ended.status.code().is_some_and(|code| ends.contains(&code)), "{faults:?}: {ended:#?} {told}");
     for effect in effects {
-        let at =
-            if word == "slowly" { format!("\t{effect}\t") } else { format!("\t{effect}\tfailed {word}") };
+        let how = if word == "slowly" { "late".to_owned() } else { format!("failed {word}") };
+        let at = format!("\t{effect}\t{how}");
         assert!(told.contains(&at), "{effect} {word}: {told}");
     }
     project.set(FAULT, "");

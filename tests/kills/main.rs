@@ -89,6 +89,9 @@ mod deaths;
 mod documents;
 mod embedded;
 mod failing;
+#[cfg(feature = "aws")]
+mod failing_cloud;
+mod restored;
 #[allow(dead_code, reason = "the words are for the page, which tests/crash makes")]
 mod story;
 #[cfg(feature = "aws")]

@@ -51,7 +51,7 @@ fn confirmed(after: bool) -> Option<Kills> {
 }
 
 /// The status of the answer, if one came.
-fn post(address: SocketAddr, body: &str) -> Option<u16> {
+pub(crate) fn post(address: SocketAddr, body: &str) -> Option<u16> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let head = format!(

@@ -209,6 +209,16 @@ fn is_shown_and_mended(project: &Project) {
     assert_eq!(column(project, reasons), ["the backup of Monday, ticket 7"]);
     is_whole(project, &loss);
     project.run(&MEND).exits(0).tells("No load is missing");
+    goes_on(project);
+}
+
+/// What lands from now on is loaded as ever, and the proof balances.
+fn goes_on(project: &Project) {
+    land(project, 20..23, 0);
+    let loaded = project.run(&["drain", "--crawl", "--output", "json"]).exits(0).json();
+    assert_eq!(loaded["documents"]["loaded"], 3, "{loaded}");
+    let report = reconcile(project, &[], 0);
+    assert_eq!(report["balanced"], true, "{report:#}");
 }
 
 /// The state folder is gone too, and the landing is empty: the archive alone knows, and a drain needs nobody.

@@ -143,6 +143,7 @@ impl RealFaults {
             return Err(Injected { effect, after, transient: true });
         }
         if !after && fits(Moment::Slowly) {
+            self.tell(effect, numbers, "late");
             std::thread::sleep(LATE);
         }
         self.tell(effect, numbers, word);

@@ -12,6 +12,7 @@ use crate::failure::{Failure, FailureKind, Outcome};
 use crate::job::Job;
 use crate::pipeline::archived::open_archived;
 use crate::pipeline::context::Context;
+use crate::pipeline::elsewhere::leave_to_whom_has_read;
 use crate::pipeline::handover::{CsvCopies, LoadedCopies};
 use crate::pipeline::ledger::{begin_reentry, end_reentry, forgotten_load, unfinished_reentry};
 use crate::pipeline::load::{load_once, load_request};
@@ -90,17 +91,19 @@ struct Reentry<'a> {
 
 impl Reentry<'_> {
     /// What does not fit may fit once another load is there, so everything is tried until nothing more fits. Only then
-    /// is a load entered of which an object is gone.
+    /// is one load entered of which less is sure, and all the others are tried again.
     fn all(mut self, lost: &[LostLoad]) -> Outcome<Entered> {
         let mut waiting: Vec<&LostLoad> = lost.iter().collect();
         let mut entered = Vec::new();
         loop {
             let before = entered.len();
-            self.refused.clear();
-            waiting = self.round(waiting, Rule::AllThere, usize::MAX, &mut entered)?;
-            if entered.len() == before {
+            for rule in Rule::ALL {
                 self.refused.clear();
-                waiting = self.round(waiting, Rule::NoneOther, 1, &mut entered)?;
+                let most = if rule == Rule::AllThere { usize::MAX } else { 1 };
+                waiting = self.round(waiting, rule, most, &mut entered)?;
+                if entered.len() > before {
+                    break;
+                }
             }
             if waiting.is_empty() || entered.len() == before {
                 let refused = if waiting.is_empty() { Vec::new() } else { self.refused };
@@ -174,7 +177,9 @@ impl Reentry<'_> {
         let taken = context.handover.loading.take(&load.batch_id);
         let taken = taken.ok_or_else(|| Failure::transient("this process loads it at this moment"))?;
         let mut archived = open_archived(context, &batch)?;
-        let request = load_request(context, job, &batch, &archived)?;
+        let mut request = load_request(context, job, &batch, &archived)?;
+        let warehouse = self.warehouse.as_mut();
+        leave_to_whom_has_read(context, self.store, warehouse, &archived, &mut request)?;
         let published = load.reached == Some(BatchState::Published);
         let check = |tables: &[LoadedTable]| agree(context, &load.batch_id, rule, published, tables);
         let loaded =

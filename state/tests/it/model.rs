@@ -42,6 +42,12 @@ enum Ask {
     Replay {
         parents: Vec<usize>,
     },
+    /// A batch that was found in the archive, or in the ledger, with these members, of which the first one was deferred.
+    Adopt {
+        keys: Vec<u8>,
+        loaded: bool,
+        defer_first: bool,
+    },
     /// The process dies and another one begins: nothing is said, attempts are buried.
     Die,
     /// The connection is dropped, politely or in the middle of a transaction, and opened again.

@@ -4,7 +4,7 @@ use sluicegate::ports::warehouse::{BeginLoad, DocumentOutcome, LedgerIdentity, L
 use sluicegate_state::time::to_text;
 
 use super::batches::{
-    Content, JOB, a_minute_later, batch, bill, bills, bills_there, count, fates, member, ready,
+    Content, JOB, Member, a_minute_later, batch, bill, bills, bills_there, count, fates, member, ready,
 };
 use super::{Bench, cases};
 use crate::published::schema;
@@ -20,6 +20,7 @@ cases![
     a_definition_is_kept_once_by_its_hash,
     a_document_belongs_to_the_batch_that_decided,
     an_object_decided_long_ago_is_not_missing,
+    an_unread_version_is_not_another_one_with_the_same_content,
     a_deferred_document_has_no_outcome_yet,
     verdicts_are_append_only,
     the_stories_are_told,
@@ -69,7 +70,7 @@ fn a_dropped_load_leaves_nothing(bench: &dyn Bench) {
 }
 
 fn every_verdict_of_get_becomes_an_outcome(bench: &dyn Bench) {
-    use DocumentOutcome::{Deferred, Expired, Missing, Superseded};
+    use DocumentOutcome::{Again, Deferred, Expired, Missing, Superseded};
     let mut warehouse = ready(bench);
     let unread = |key, outcome, reason| member(key, Content::Unread(outcome, reason));
     let batch = batch(
@@ -80,16 +81,44 @@ fn every_verdict_of_get_becomes_an_outcome(bench: &dyn Bench) {
             unread("over", Superseded, "overwritten"),
             unread("old", Expired, "the lifecycle took it"),
             unread("later", Deferred, "403"),
+            unread("elsewhere", Again, "another batch has read it"),
         ],
     );
     let verdicts = batch.load(&mut *warehouse);
     let expected = [("missing", 0), ("loaded", 1), ("superseded", 0), ("expired", 0), ("deferred", 0)];
-    assert_eq!(fates(&verdicts), expected);
+    assert_eq!(fates(&verdicts)[..5], expected);
+    assert_eq!(fates(&verdicts)[5..], [("again", 0)]);
+    assert_eq!(verdicts[5].reason, "another batch has read it");
     assert_eq!(verdicts[0].reason, "it was gone");
     let counts = warehouse.outcome_counts(JOB).unwrap();
     let counts: Vec<_> = counts.iter().map(|(outcome, count)| (outcome.as_str(), *count)).collect();
     assert_eq!(counts, [("expired", 1), ("loaded", 1), ("missing", 1), ("superseded", 1)]);
     assert!(warehouse.outcome_counts("another job").unwrap().is_empty());
+}
+
+/// What could not be read is known already where only its eTag tells; a version of its own is another document, whatever
+/// its content (I2).
+fn an_unread_version_is_not_another_one_with_the_same_content(bench: &dyn Bench) {
+    let mut warehouse = ready(bench);
+    let of_version = |key, version: &str, etag: &str, content| {
+        let (version, etag) = (version.to_owned(), etag.to_owned());
+        Member { key, version, etag, content }
+    };
+    let gone = || Content::Unread(DocumentOutcome::Missing, "it was gone");
+    let read = Content::Bills(vec![bill("1", "1.00", &[])]);
+    batch(1, &[of_version("x", "v1", "e", read), of_version("y", "f@", "f", gone())]).load(&mut *warehouse);
+    let second = batch(
+        2,
+        &[
+            of_version("x", "v2", "e", gone()),
+            of_version("x", "e@", "e", gone()),
+            of_version("y", "v3", "f", gone()),
+        ],
+    );
+    let verdicts = second.load(&mut *warehouse);
+    // What has a name of the storage's own has an outcome of its own (I2).
+    assert_eq!(fates(&verdicts), [("missing", 0), ("again", 0), ("missing", 0)]);
+    assert!(verdicts[1].reason.contains("already decided by batch"), "{:?}", verdicts[1]);
 }
 
 fn a_loaded_batch_comes_back_as_it_was(bench: &dyn Bench) {

@@ -1,9 +1,12 @@
 //! A folder with the shipped configuration, and the built binary at work in it.
 
+mod disk;
 mod landing;
 mod process;
 mod project;
 
+#[allow(unused_imports, reason = "not every family of tests fills a disk")]
+pub(crate) use disk::SmallDisk;
 pub(crate) use landing::{Snapshot, files_under};
 pub(crate) use process::{Ended, Running};
 pub(crate) use project::Project;

@@ -6,8 +6,8 @@ use proptest_state_machine::StateMachineTest;
 use rusqlite::Connection;
 use sluicegate_state::seam::Seam;
 use sluicegate_state::{
-    Arrival, AttemptFailure, BatchState as State, Deferral, Incarnation, Limits, ReplayMember, ReplaySeal,
-    SealRequest, Store,
+    AdoptedMember, Adoption, AdoptionReach, Arrival, AttemptFailure, BatchState as State, Deferral,
+    Incarnation, Limits, ReplayMember, ReplaySeal, SealRequest, Store,
 };
 use tempfile::TempDir;
 
@@ -99,6 +99,7 @@ impl Real {
                 Answer::Moved(self.store().apply(&id, event, "test", &me, now).unwrap())
             }
             Ask::Replay { parents } => self.replay(&parents, model),
+            Ask::Adopt { loaded, defer_first, .. } => self.adopt(loaded, defer_first, model),
             Ask::Die => {
                 self.store = None;
                 self.incarnation = None;
@@ -148,6 +149,31 @@ impl Real {
         };
         let id = self.store().seal_replays(&[seal], at(model.now)).unwrap().remove(0);
         Answer::Sealed(Some(self.learn(id)))
+    }
+
+    fn adopt(&mut self, loaded: bool, defer_first: bool, model: &Model) -> Answer {
+        let (now, made) = (at(model.now), model.batches.last().unwrap());
+        let batch_id = format!("{}-{:016x}", now.format("%Y%m%dT%H%M%SZ"), self.batches.len());
+        let member = |(place, key): (usize, &String)| {
+            let deferred = defer_first && place == 0;
+            AdoptedMember { notification: notification(key), tries: 0, deferred }
+        };
+        let members: Vec<_> = made.members.iter().enumerate().map(member).collect();
+        let adoption = Adoption {
+            batch_id: &batch_id,
+            job: JOB,
+            sealed_at: now,
+            members: &members,
+            definition_hash: "abc",
+            parents: &[],
+            replay: 0,
+            incarnation: &self.me(),
+            reach: if loaded { AdoptionReach::Loaded } else { AdoptionReach::Archived },
+            cause: "test",
+        };
+        assert!(self.store().adopt(&adoption, now).unwrap());
+        assert!(!self.store().adopt(&adoption, now).unwrap(), "a batch that is here stays as it is");
+        Answer::Sealed(Some(self.learn(batch_id)))
     }
 
     /// Notes a new batch; the keys of its members.

@@ -243,6 +243,36 @@ impl Model {
         Answer::Sealed(Some(members))
     }
 
+    /// What is journaled and pending goes into the batch; what another batch has stays there.
+    fn adopt(&mut self, keys: &[u8], loaded: bool, defer_first: bool) -> Answer {
+        let mut members: Vec<String> = Vec::new();
+        for key in keys.iter().map(key) {
+            if !members.contains(&key) {
+                members.push(key);
+            }
+        }
+        for key in &members {
+            let number = self.documents.len();
+            let fresh = || Document { place: None, redeliveries: 0, tries: 0, next_try: None, number };
+            let known = self.documents.contains_key(key);
+            self.documents.entry(key.clone()).or_insert_with(fresh);
+            self.received += u64::from(!known);
+        }
+        let first = members[0].clone();
+        let before = self.documents[&first].clone();
+        self.add_batch(members.clone(), Vec::new(), 0);
+        if defer_first {
+            self.documents.insert(first, before);
+        }
+        let index = self.batches.len() - 1;
+        self.batches[index].tries = vec![0; members.len()];
+        self.move_batch(index, Event::Archived);
+        if loaded {
+            self.move_batch(index, Event::Loaded);
+        }
+        Answer::Sealed(Some(members))
+    }
+
     fn end_attempts(&mut self) -> Answer {
         for attempt in &mut self.attempts {
             if attempt.outcome == AttemptOutcome::Running {
@@ -316,6 +346,8 @@ impl ReferenceStateMachine for Model {
             3 => (index.clone(), any::<bool>()).prop_map(|(attempt, permanent)| Ask::Fail { attempt, permanent }),
             4 => (index.clone(), events()).prop_map(|(batch, event)| Ask::Apply { batch, event }),
             2 => prop::collection::vec(index, 1..3).prop_map(|parents| Ask::Replay { parents }),
+            2 => (prop::collection::vec(0..40_u8, 1..4), any::<bool>(), any::<bool>())
+                .prop_map(|(keys, loaded, defer_first)| Ask::Adopt { keys, loaded, defer_first }),
             1 => Just(Ask::Die),
             1 => any::<bool>().prop_map(|torn| Ask::Reopen { torn }),
             1 => Just(Ask::Farewell),
@@ -336,6 +368,7 @@ impl ReferenceStateMachine for Model {
             Some(Ask::Fail { attempt, permanent }) => model.fail(attempt, permanent),
             Some(Ask::Apply { batch, event }) => Answer::Moved(model.move_batch(batch, event)),
             Some(Ask::Replay { parents }) => model.replay(&parents),
+            Some(Ask::Adopt { keys, loaded, defer_first }) => model.adopt(&keys, loaded, defer_first),
             Some(Ask::Die | Ask::Farewell) => model.end_attempts(),
             Some(Ask::Reopen { .. }) => Answer::Done,
         };
