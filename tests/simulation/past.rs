@@ -117,19 +117,25 @@ impl World {
             return false;
         }
         let journal = Connection::open(machine.journal()).unwrap();
+        // It may have died before it had made its tables.
+        if !journal.table_exists(None, "batch").unwrap() {
+            return false;
+        }
         let sql = "SELECT value FROM meta WHERE key = 'ledger.newest_load' AND value <> ''
                    UNION SELECT batch_id FROM batch WHERE state = 'loaded'
                      AND EXISTS (SELECT 1 FROM meta WHERE key = 'ledger.newest_load' AND value <> '')";
-        let ledger = Connection::open(&self.hub().warehouse).unwrap();
-        let known: Vec<String> =
-            oracle::select(&ledger, "SELECT batch_id FROM sluicegate_batch").into_iter().flatten().collect();
+        let known = loads(&self.hub().warehouse);
         oracle::select(&journal, sql).into_iter().flatten().any(|load| !known.contains(&load))
     }
 }
 
-fn loads(ledger: &Path) -> u64 {
-    let sql = "SELECT count(*) FROM sluicegate_batch";
-    Connection::open(ledger).unwrap().query_row(sql, [], |row| row.get(0)).unwrap_or(0)
+/// What is loaded, for the ledger; nothing before its tables are made.
+fn loads(ledger: &Path) -> Vec<String> {
+    let ledger = Connection::open(ledger).unwrap();
+    if !ledger.table_exists(None, "sluicegate_batch").unwrap() {
+        return Vec::new();
+    }
+    oracle::select(&ledger, "SELECT batch_id FROM sluicegate_batch").into_iter().flatten().collect()
 }
 
 /// With nobody at work: the copy is one file, and what lay beside its goal is gone.
