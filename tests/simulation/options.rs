@@ -36,6 +36,8 @@ pub(crate) const AWAY_PAST_EXPIRY: &str = "the ledger was away until the landing
 pub(crate) const LOST_AFTER_EXPIRY: &str = "a machine lost its disk after that";
 pub(crate) const REFUSED: &str = "a ledger restored to the past was refused";
 pub(crate) const ENTERED_AGAIN: &str = "lost loads were entered again";
+/// Too rare for a thousand seeds.
+pub(crate) const LEFT_TO_A_PERSON: &str = "the order of lost loads could not be known, and a person was told";
 
 /// The options of a seed.
 #[derive(Debug, Clone)]

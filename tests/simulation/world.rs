@@ -65,6 +65,7 @@ pub(crate) struct World {
     pub(crate) old_ledgers: Vec<PathBuf>,
     copies: usize,
     names: u64,
+    pub(crate) is_left_to_a_person: bool,
     forced_end_of_outage: Option<Timestamp>,
 }
 
@@ -98,6 +99,7 @@ impl World {
             old_ledgers: Vec::new(),
             copies: 0,
             names: 0,
+            is_left_to_a_person: false,
             forced_end_of_outage: None,
         }
     }
@@ -121,6 +123,9 @@ impl World {
             }
             self.step()?;
             self.hub().verdict()?;
+            if self.is_left_to_a_person {
+                return Ok(());
+            }
         }
         self.heal()?;
         oracle::examine(self)?;
