@@ -183,15 +183,11 @@ impl ArchiveStage {
         for outcome in overwritten {
             let Some(member) = manifest.member(outcome.ordinal) else { continue };
             if let Some(info) = landing.head(&member.key)? {
-                let notification = found_now(&manifest.job, landing.bucket(), &info);
-                let version = notification.version_id.as_deref().unwrap_or(&notification.etag);
-                if !self.store.is_known(&notification.bucket, &notification.key, version, None)? {
-                    arrivals.push(Arrival::Notification(notification));
-                }
+                arrivals.push(Arrival::Notification(found_now(&manifest.job, landing.bucket(), &info)));
             }
         }
         if !arrivals.is_empty() {
-            self.store.journal(&arrivals, self.context.clock.now())?;
+            self.store.journal_found(&arrivals, self.context.clock.now())?;
         }
         Ok(())
     }

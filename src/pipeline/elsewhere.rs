@@ -14,7 +14,7 @@ use crate::ports::warehouse::{DocumentOutcome, LoadDocument, LoadRequest, Wareho
 use super::archived::{ArchivedBatch, read_archive};
 use super::context::Context;
 use super::documents::archive_failure;
-use super::missed::{EVENT_SKEW, ids, read_manifest};
+use super::missed::{ids, read_manifest};
 
 /// The archive is listed day by day; over more days than these all of it is.
 const MOST_DAYS: i64 = 31;
@@ -153,7 +153,7 @@ fn has_read(other: &Manifest, outcomes: &Outcomes, member: &ManifestMember) -> b
         outcome.is_some_and(|outcome| match &member.version_id {
             Some(version_id) => outcome.version == *version_id,
             // An upload of the same content again has the same eTag and is another document.
-            None => theirs.etag == member.etag && member.event_time >= outcome.landed_at - EVENT_SKEW,
+            None => theirs.etag == member.etag && member.event_time >= outcome.landed_at,
         })
     })
 }

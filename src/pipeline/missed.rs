@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{Days, TimeDelta};
+use chrono::Days;
 use sluicegate_state::{Arrival, MISSED_EVENT, Notification, Store, Timestamp};
 
 use crate::archive::{ArchiveReader, Manifest, batch_date, batch_id_of};
@@ -16,11 +16,6 @@ use super::archive::found_now;
 use super::context::Context;
 use super::documents::archive_failure;
 use super::fetch::listed_version;
-
-/// How much earlier than its Last-Modified an event about an object may say that it landed. S3 sends the time at which it
-/// finished the request, which is not before Last-Modified; both are the storage's own. Where they differ by more, the
-/// object is journaled again and ends `again`: that is harmless, and to pass over an upload is not.
-pub(super) const EVENT_SKEW: TimeDelta = TimeDelta::seconds(5);
 
 /// Why a landing was listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +60,11 @@ pub fn is_journaled(store: &Store, landing: &dyn ObjectStore, info: &ObjectInfo)
 fn is_about(info: &ObjectInfo, version_id: Option<&str>, etag: &str, event_time: Timestamp) -> bool {
     match (&info.version, version_id) {
         (VersionSource::Id(id), Some(version_id)) => id == version_id,
-        // An upload of the same content again has the same eTag and is another document.
-        _ => etag == info.etag && event_time >= info.last_modified - EVENT_SKEW,
+        // An upload of the same content again has the same eTag and is another document. S3 sends the time at which it
+        // finished the request, which is not before Last-Modified (whole seconds), and both are the storage's own. Where a
+        // storage says otherwise the object is journaled again and ends `again`: that is harmless, and to pass over an
+        // upload is not.
+        _ => etag == info.etag && event_time >= info.last_modified,
     }
 }
 
@@ -171,7 +169,7 @@ pub(super) fn journal(
         .iter()
         .map(|info| Arrival::Notification(listed(job, landing.bucket(), info, found)))
         .collect();
-    let receipt = store.journal(&arrivals, context.clock.now())?;
+    let receipt = store.journal_found(&arrivals, context.clock.now())?;
     context.tally.add(|counts| counts.notifications += receipt.recorded);
     Ok(receipt.recorded > 0)
 }
@@ -213,10 +211,7 @@ mod tests {
         assert!(is_about(&listed(60), None, "same", at(60)));
         // A part-wise upload is dated by its beginning, and told of at its end.
         assert!(is_about(&listed(60), None, "same", at(600)));
-        assert!(
-            is_about(&listed(60), None, "same", at(58)),
-            "clocks inside of the storage may differ a little"
-        );
+        assert!(!is_about(&listed(60), None, "same", at(59)), "the second upload came soon");
         assert!(!is_about(&listed(120), None, "same", at(60)), "the second upload, though nobody told of it");
         assert!(!is_about(&listed(60), None, "other", at(60)));
     }

@@ -111,6 +111,13 @@ pub struct LoadDocument {
     pub unread: Option<(DocumentOutcome, String)>,
 }
 
+impl LoadDocument {
+    /// Whether nobody knows its version: it could not be read, and the bucket gave none with the announcement (I2).
+    pub fn was_never_seen(&self) -> bool {
+        self.unread.is_some() && self.version.strip_suffix('@') == Some(self.etag.as_str())
+    }
+}
+
 /// A batch to be loaded.
 #[derive(Debug, Clone)]
 pub struct LoadRequest {

@@ -172,14 +172,14 @@ impl Claims<'_, '_> {
     }
 
     /// What could not be read may be the very object that another batch decided about, long ago perhaps, and under the
-    /// version that it had when it was read. The same version is left to the claim; and two versions that both have a name
-    /// of the storage's own are two documents, though their content is the same.
+    /// version that it had when it was read. A version that the bucket gave needs no such guess. The same version is left
+    /// to the claim.
     fn announced(&mut self, known: &mut BTreeMap<u32, Verdict>) -> Result<(), Error> {
         let unread: Vec<&LoadDocument> = self
             .request
             .documents
             .iter()
-            .filter(|document| document.unread.is_some() && !known.contains_key(&document.ordinal))
+            .filter(|document| document.was_never_seen() && !known.contains_key(&document.ordinal))
             .collect();
         if unread.is_empty() {
             return Ok(());
@@ -192,7 +192,6 @@ impl Claims<'_, '_> {
              CROSS JOIN LATERAL (SELECT batch_id FROM sluicegate.document
                                  WHERE key = u.key AND job = $5 AND bucket = u.bucket AND etag = u.etag AND batch_id <> $6
                                    AND version <> u.version
-                                   AND (u.version = u.etag || '@' OR version = u.etag || '@')
                                  ORDER BY version LIMIT 1) d",
             &[
                 &identities.ordinals,

@@ -109,7 +109,9 @@ impl Claims<'_> {
             if matches!(outcome, DocumentOutcome::Deferred | DocumentOutcome::Again) {
                 return Ok(decided(*outcome, reason));
             }
-            if let Some(owner) = self.owner_of_announced(document)? {
+            if document.was_never_seen()
+                && let Some(owner) = self.owner_of_announced(document)?
+            {
                 let reason = format!("this object was already decided by batch {owner}");
                 return Ok(decided(DocumentOutcome::Again, &reason));
             }
@@ -123,14 +125,13 @@ impl Claims<'_> {
     }
 
     /// The batch that decided about the very object that a notification announced, long ago perhaps, and under the version
-    /// that it had when it was read. The same version is left to the claim, which knows what a replay may take over; and two
-    /// versions that both have a name of the storage's own are two documents, though their content is the same.
+    /// that it had when it was read. A version that the bucket gave needs no such guess. The same version is left to the
+    /// claim, which knows what a replay may take over.
     fn owner_of_announced(&self, document: &LoadDocument) -> rusqlite::Result<Option<String>> {
         self.transaction
             .prepare_cached(
                 "SELECT batch_id FROM sluicegate_document
                  WHERE key = ?1 AND job = ?2 AND bucket = ?3 AND etag = ?4 AND batch_id <> ?5 AND version <> ?6
-                   AND (?6 = ?4 || '@' OR version = ?4 || '@')
                  LIMIT 1",
             )?
             .query_row(

@@ -1,11 +1,11 @@
 //! Goal: an object that changes between its announcement and its reading is told apart from the one that was announced.
 
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use crate::checker::check_curated;
 use crate::corpus::{Document, Invoice, Meaning, Random};
 use crate::support::{Project, until};
-use crate::world::{PREFIX, World};
+use crate::world::{APART, PREFIX, World};
 
 fn invoice(number: u64) -> Invoice {
     Invoice::made_up(&mut Random::new(81), number)
@@ -90,14 +90,31 @@ fn a_change_that_nobody_tells_of_is_found_by_the_reading_itself() {
     listen(&world, &machine);
     let corrected = Invoice { from: "Corrected Inc.".to_owned(), ..invoice(1) };
     // The announcement of the newer content is lost.
-    let wiring = world.emulator.clients.s3().put_bucket_notification_configuration().bucket(&world.landing);
-    let none = aws_sdk_s3::types::NotificationConfiguration::builder().build();
-    world.emulator.clients.block_on(wiring.notification_configuration(none).send()).unwrap();
+    world.announce_nothing();
     world.emulator.upload(&world.landing, &format!("{PREFIX}a.txt"), corrected.text().as_bytes());
     assert_eq!(drain(&world, &machine), 0);
     assert_eq!(outcomes(&world, "a.txt"), ["superseded", "loaded"]);
     assert_eq!(sender(&world, &corrected), [["Corrected Inc."]]);
     check_curated(&world);
+}
+
+/// The journal knows the older content without a sequencer, as it knows the one that it finds now.
+#[test]
+fn a_change_back_to_what_a_listing_had_found_is_found_by_the_reading_too() {
+    let Some(world) = World::new() else { return };
+    let machine = world.machine_that_forgets_soon(1_000);
+    let corrected = Invoice { from: "Corrected Inc.".to_owned(), ..invoice(1) };
+    world.upload_unannounced(&document("a.txt", &invoice(1)));
+    machine.run(&["reconcile", "--repair"]).exits(0).tells("1 missed documents journaled");
+    assert_eq!(drain(&world, &machine), 0);
+    let loaded = Instant::now();
+    until("the next upload is told from this one", || (loaded.elapsed() > APART).then_some(()));
+    upload(&world, "a.txt", &corrected);
+    listen(&world, &machine);
+    world.announce_nothing();
+    world.emulator.upload(&world.landing, &format!("{PREFIX}a.txt"), invoice(1).text().as_bytes());
+    assert_eq!(drain(&world, &machine), 0);
+    assert_eq!(outcomes(&world, "a.txt"), ["loaded", "superseded", "duplicate"]);
 }
 
 #[test]

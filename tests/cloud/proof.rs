@@ -3,6 +3,8 @@
 //!
 //! The stand-in's crawler makes no partitions, so the test registers them, as Glue would.
 
+use std::time::Instant;
+
 use aws_sdk_glue::types::{PartitionInput, StorageDescriptor};
 use aws_sdk_s3::primitives::ByteStream;
 use serde_json::Value;
@@ -10,7 +12,7 @@ use serde_json::Value;
 use crate::corpus::{Document, Invoice, Meaning, Random};
 use crate::emulator::fresh_name;
 use crate::support::{Project, until};
-use crate::world::{PREFIX, World};
+use crate::world::{APART, PREFIX, World};
 
 const TABLES: [&str; 2] = ["invoices", "invoice_items"];
 
@@ -131,17 +133,31 @@ impl Proof {
 #[test]
 fn a_lost_notification_is_made_good_by_a_repair() {
     let Some(proof) = Proof::new() else { return };
-    proof.world.upload(&[document(7)]);
-    let clients = &proof.world.emulator.clients;
-    until("it is in the queue", || (proof.world.messages() == 1).then_some(()));
-    clients.block_on(clients.sqs().purge_queue().queue_url(&proof.world.queue).send()).unwrap();
-    until("it is lost", || (proof.world.messages() == 0).then_some(()));
+    proof.world.upload_unannounced(&document(7));
     let report = proof.reconcile(&[], 0);
     assert_eq!(report["jobs"][0]["balance"]["in_flight"], 1, "it may still come: {report:#}");
     proof.machine.run(&["reconcile", "--repair"]).exits(0).tells("1 missed documents journaled");
     proof.machine.run(&["drain", "--crawl", "--patience", "60s"]).exits(0);
     let report = proof.reconcile(&[], 0);
     assert_eq!(report["jobs"][0]["balance"]["loaded"], 7, "{report:#}");
+}
+
+/// A listing has no sequencer, and the eTag is that of the first.
+#[test]
+fn the_same_bytes_again_are_found_though_neither_upload_was_announced() {
+    let Some(proof) = Proof::new() else { return };
+    for (uploads, duplicates) in [(1, 0), (2, 1)] {
+        proof.world.upload_unannounced(&document(7));
+        let uploaded = Instant::now();
+        proof.machine.run(&["reconcile", "--repair"]).exits(0).tells("1 missed documents journaled");
+        proof.machine.run(&["drain", "--crawl", "--patience", "60s"]).exits(0);
+        let balance = &proof.reconcile(&[], 0)["jobs"][0]["balance"];
+        let counted =
+            ["received", "loaded", "duplicate", "in_flight"].map(|line| balance[line].as_u64().unwrap());
+        assert_eq!(counted, [6 + uploads, 7, duplicates, 0], "{balance:#}");
+        // Last-Modified has whole seconds, and uploads within one of them are one document.
+        until("another upload is told from this one", || (uploaded.elapsed() > APART).then_some(()));
+    }
 }
 
 fn line<'a>(report: &'a Value, place: &str) -> &'a Value {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::time::Duration;
 
 use aws_sdk_s3::types::{Event, NotificationConfiguration, TopicConfiguration};
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, QueueAttributeName, SendMessageBatchRequestEntry};
@@ -15,6 +16,8 @@ use crate::support::{Ended, Project, until};
 
 /// Under this prefix documents land.
 pub(crate) const PREFIX: &str = "in/";
+/// Uploads of the same bytes under one key are told from each other by their times, if these differ by so much.
+pub(crate) const APART: Duration = Duration::from_secs(2);
 /// Uploads at a time.
 const UPLOADERS: usize = 4;
 
@@ -107,7 +110,7 @@ impl World {
     pub(crate) fn announced(&self, count: usize) -> Bodies {
         let mut bodies = Vec::new();
         until("the uploads are announced", || {
-            let came = self.take_copies();
+            let came = self.take(&self.copies);
             bodies.extend(came.into_iter().filter(|body| body.contains("ObjectCreated:")));
             (bodies.len() >= count).then_some(())
         });
@@ -115,9 +118,10 @@ impl World {
         bodies
     }
 
-    fn take_copies(&self) -> Bodies {
+    /// Takes some messages out of a queue.
+    fn take(&self, queue: &str) -> Bodies {
         let clients = &self.emulator.clients;
-        let receive = clients.sqs().receive_message().queue_url(&self.copies).max_number_of_messages(10);
+        let receive = clients.sqs().receive_message().queue_url(queue).max_number_of_messages(10);
         let messages = clients.block_on(receive.send()).unwrap().messages.unwrap_or_default();
         let entry = |(index, receipt): (usize, &str)| {
             let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
@@ -126,8 +130,7 @@ impl World {
         let receipts = messages.iter().filter_map(|message| message.receipt_handle());
         let entries: Vec<_> = receipts.enumerate().map(entry).collect();
         if !entries.is_empty() {
-            let delete =
-                clients.sqs().delete_message_batch().queue_url(&self.copies).set_entries(Some(entries));
+            let delete = clients.sqs().delete_message_batch().queue_url(queue).set_entries(Some(entries));
             clients.block_on(delete.send()).unwrap();
         }
         messages.into_iter().filter_map(|message| message.body).collect()
@@ -146,6 +149,23 @@ impl World {
             let answer = clients.block_on(send.send()).unwrap();
             assert!(answer.failed().is_empty(), "{answer:?}");
         }
+    }
+
+    /// Uploads, and the queue loses the announcement.
+    pub(crate) fn upload_unannounced(&self, document: &Document) {
+        self.upload(std::slice::from_ref(document));
+        until("the announcement is lost", || {
+            let lost = self.take(&self.queue);
+            lost.iter().any(|body| body.contains("ObjectCreated:")).then_some(())
+        });
+    }
+
+    /// From now on nobody is told of uploads.
+    pub(crate) fn announce_nothing(&self) {
+        let clients = &self.emulator.clients;
+        let request = clients.s3().put_bucket_notification_configuration().bucket(&self.landing);
+        let none = NotificationConfiguration::builder().build();
+        clients.block_on(request.notification_configuration(none).send()).unwrap();
     }
 
     /// Messages in the queue, hidden ones included.

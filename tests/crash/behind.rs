@@ -13,9 +13,9 @@ use sluicegate::ports::clock::Clock;
 use sluicegate::reconcile::behind::enter::{Entered, enter};
 use sluicegate::reconcile::behind::look::{LostLoad, look};
 use sluicegate::reconcile::mend::Person;
-use sluicegate_state::Store;
 use sluicegate_state::effects::META;
 use sluicegate_state::seam::Seam;
+use sluicegate_state::{BatchState, Store};
 
 use crate::fault::{Faults, Kind, Strike};
 use crate::landing::land;
@@ -179,4 +179,49 @@ fn where_the_clocks_are_wrong_the_objects_decide_the_order() {
     assert_ne!(entered.entered, backwards, "what does not fit waits for what comes before it");
     assert!(is_accepted(&world));
     is_as_before(&world, &content);
+}
+
+/// The state of the newest batch of this machine, once a process that looks at what landed dies at this moment.
+fn dies_at(world: &World, moment: usize) -> Option<BatchState> {
+    let faults = Faults::new(&[Strike { moment, after: false, kind: Kind::Dies }]);
+    let died = Process::start(world, &faults).and_then(|mut process| process.settle());
+    assert!(died.is_err(), "no process of this workload has fewer than {moment} effects");
+    let store = Store::open(&world.path("state"), Seam::default()).unwrap();
+    let batches = store.batches_page("invoices", "", 100).unwrap();
+    batches.last().filter(|_| batches.len() == 2).map(|batch| batch.state)
+}
+
+/// A copy of what another batch brought has no rows and no objects. As long as it is not published, it looks like a load whose
+/// objects were not written yet; entered before the other one, it would take the other's rows.
+#[test]
+fn a_copy_that_was_only_loaded_is_entered_after_what_it_is_a_copy_of() {
+    let world = World::new(false);
+    for place in ["archive", "curated"] {
+        fs::create_dir_all(world.path(place)).unwrap();
+    }
+    one_window(&world, Vec::new());
+    fs::copy(world.warehouse(), world.path("backup.db")).unwrap();
+    let original = workload::first_window().into_iter().find(|one| !one.invoices.is_empty()).unwrap();
+    let copy = original.bytes.clone();
+    one_window(&world, vec![original]);
+    land(&world.path("landing"), "z/copy.txt", &copy, "2026-03-01T09:55:00Z".parse().unwrap());
+    let world = (1..MOST_MOMENTS)
+        .map(|moment| (world.copy(), moment))
+        .find(|(world, moment)| dies_at(world, *moment) == Some(BatchState::Loaded))
+        .expect("at some moment it is loaded and not published")
+        .0;
+
+    fs::rename(world.path("backup.db"), world.warehouse()).unwrap();
+    for rest in ["warehouse.db-wal", "warehouse.db-shm"] {
+        if world.path(rest).exists() {
+            fs::remove_file(world.path(rest)).unwrap();
+        }
+    }
+    let mut backwards = lost(&world);
+    backwards.reverse();
+    let entered = reenter_in(&world, &Faults::new(&[]), |lost| lost.reverse()).unwrap();
+    assert!(entered.refused.is_empty(), "{:?}", entered.refused);
+    backwards.reverse();
+    assert_eq!(entered.entered, backwards, "the copy waits for what it is a copy of");
+    assert!(is_accepted(&world));
 }

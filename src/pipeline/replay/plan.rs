@@ -185,7 +185,7 @@ fn outcomes(wish: &Wish) -> &'static [DocumentOutcome] {
 
 /// The beginning of a `source_order`: when a document landed, and its sequencer.
 fn landing_order((decision, member): &(Decision, ReplayMember)) -> (String, String) {
-    let sequencer = member.notification.sequencer.as_deref().unwrap_or_default();
+    let sequencer = member.notification.sequencer.as_deref().unwrap_or_default().to_ascii_uppercase();
     (decision.landed_at.clone(), format!("{sequencer:0<32}"))
 }
 

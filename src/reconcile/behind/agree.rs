@@ -7,13 +7,29 @@ use crate::ports::warehouse::LoadedTable;
 
 use super::super::objects::hash;
 
-/// What is asked of the CSV objects.
+/// What is asked of the CSV objects. Every one that is there is the same, always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rule {
-    /// Those of a published batch are all there, and every one that is there is the same.
+    /// All are there.
     AllThere,
-    /// Every one that is there is the same; others may have been lost.
+    /// Those of a published batch are all there. One that was only loaded may not have written any yet; or it had no
+    /// rows, because of another load that is not entered again yet.
+    PublishedThere,
+    /// Some may have been lost.
     NoneOther,
+}
+
+impl Rule {
+    /// In the order in which they are asked: the surest first.
+    pub(super) const ALL: [Self; 3] = [Self::AllThere, Self::PublishedThere, Self::NoneOther];
+
+    fn allows_none(self, published: bool) -> bool {
+        match self {
+            Self::AllThere => false,
+            Self::PublishedThere => !published,
+            Self::NoneOther => true,
+        }
+    }
 }
 
 /// Refuses a load that would not make the objects that are there.
@@ -31,7 +47,7 @@ pub(super) fn agree(
         let key = object_key(&table.table, batch_id);
         let rows = table.totals.rows;
         match context.curated.get(&key)? {
-            None if rows > 0 && published && rule == Rule::AllThere => {
+            None if rows > 0 && !rule.allows_none(published) => {
                 return Err(Failure::permanent(format!(
                     "its load would make {key} with {rows} rows, and there is no such object"
                 )));

@@ -91,17 +91,19 @@ struct Reentry<'a> {
 
 impl Reentry<'_> {
     /// What does not fit may fit once another load is there, so everything is tried until nothing more fits. Only then
-    /// is a load entered of which an object is gone.
+    /// is one load entered of which less is sure, and all the others are tried again.
     fn all(mut self, lost: &[LostLoad]) -> Outcome<Entered> {
         let mut waiting: Vec<&LostLoad> = lost.iter().collect();
         let mut entered = Vec::new();
         loop {
             let before = entered.len();
-            self.refused.clear();
-            waiting = self.round(waiting, Rule::AllThere, usize::MAX, &mut entered)?;
-            if entered.len() == before {
+            for rule in Rule::ALL {
                 self.refused.clear();
-                waiting = self.round(waiting, Rule::NoneOther, 1, &mut entered)?;
+                let most = if rule == Rule::AllThere { usize::MAX } else { 1 };
+                waiting = self.round(waiting, rule, most, &mut entered)?;
+                if entered.len() > before {
+                    break;
+                }
             }
             if waiting.is_empty() || entered.len() == before {
                 let refused = if waiting.is_empty() { Vec::new() } else { self.refused };

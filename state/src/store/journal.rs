@@ -50,6 +50,10 @@ pub(super) const IS_KNOWN: &str = "
                    WHERE key = ?1 AND bucket = ?2 AND coalesce(version_id, etag) = ?3
                      AND coalesce(sequencer, '') = ?4)";
 
+pub(super) const IS_OLDER: &str = "
+    SELECT event_time < ?4 FROM notification
+    WHERE key = ?1 AND bucket = ?2 AND coalesce(version_id, etag) = ?3 AND coalesce(sequencer, '') = ''";
+
 pub(super) const OF_KEY: &str = "SELECT * FROM notification WHERE key = ?1 ORDER BY notification_id";
 
 impl Store {
@@ -78,6 +82,18 @@ impl Store {
             arrivals.next();
         }
         self.journal_as(Known::Listed, arrivals, now)
+    }
+
+    /// The same for single objects that a listing or a HEAD showed, and of which no notification has told: each is what
+    /// lies there now. Without versions the identity may be taken all the same, by an earlier upload of the same content.
+    /// Then this one is another document, and gets a sequencer that tells the two apart. It is passed over where what is
+    /// journaled is not older than the object, for then it is about this very one.
+    pub fn journal_found<'a>(
+        &mut self,
+        arrivals: impl IntoIterator<Item = &'a Arrival>,
+        now: Timestamp,
+    ) -> Result<JournalReceipt, StateError> {
+        self.journal_as(Known::Found, arrivals.into_iter(), now)
     }
 
     fn journal_as<'a>(
@@ -153,6 +169,8 @@ enum Known {
     Redelivered,
     /// It is still there.
     Listed,
+    /// It is there now, and what is known may be an earlier one.
+    Found,
 }
 
 /// One transaction's worth of arrivals.
@@ -190,8 +208,13 @@ impl Entry<'_, '_> {
     }
 
     fn notification(&mut self, notification: &Notification) -> Result<(), StateError> {
+        let mut found = None;
         match self.known {
             _ if sings(Canary::RedeliveryIsNew) => {}
+            Known::Found => match told_apart(self.tx, notification)? {
+                Some(apart) => found = Some(apart),
+                None => return Ok(()),
+            },
             Known::Listed if is_journaled(self.tx, notification)? => return Ok(()),
             Known::Listed => {}
             Known::Redelivered => {
@@ -202,6 +225,7 @@ impl Entry<'_, '_> {
                 }
             }
         }
+        let notification = found.as_ref().unwrap_or(notification);
         record(self.tx, notification, self.now)?;
         self.receipt.recorded += 1;
         let total = self.total(&notification.job);
@@ -223,6 +247,24 @@ fn is_journaled(connection: &Connection, notification: &Notification) -> Result<
     let Notification { bucket, key, version_id, etag, sequencer, .. } = notification;
     let version = present_version(version_id.as_deref()).unwrap_or(etag);
     is_known(connection, bucket, key, version, sequencer.as_deref())
+}
+
+/// What to journal of an object that lies there now; nothing where the journal knows of this very one.
+fn told_apart(tx: &Transaction<'_>, found: &Notification) -> Result<Option<Notification>, StateError> {
+    let version = present_version(found.version_id.as_deref());
+    let parameters =
+        params![found.key, found.bucket, version.unwrap_or(&found.etag), Stored(found.event_time)];
+    let is_older: Option<bool> =
+        tx.prepare_cached(IS_OLDER)?.query_row(parameters, |row| row.get(0)).optional()?;
+    let found = match is_older {
+        None => found.clone(),
+        Some(true) if version.is_none() => {
+            let apart = format!("LISTED-{}", found.event_time.format("%Y%m%dT%H%M%SZ"));
+            Notification { sequencer: Some(apart), ..found.clone() }
+        }
+        Some(_) => return Ok(None),
+    };
+    Ok(if is_journaled(tx, &found)? { None } else { Some(found) })
 }
 
 fn is_known(

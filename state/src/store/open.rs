@@ -102,6 +102,8 @@ fn configure(connection: &Connection) -> Result<(), StateError> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Else SQLite plans anew whenever a LIMIT is bound, to see whether it is a small one.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
 }
 

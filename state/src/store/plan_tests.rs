@@ -1,9 +1,11 @@
 //! Goal: pending work is found by partial indexes. Whoever changes a query or an index sees it here before an operator
 //! with ten million journaled notifications does.
 
+use rusqlite::StatementStatus;
 use rusqlite::types::Null;
 
 use super::{Store, batches, incarnations, journal, pages, seal, status};
+use crate::BatchState;
 use crate::seam::Seam;
 
 /// The lines of SQLite's plan for a query.
@@ -32,6 +34,7 @@ fn pending_work_is_found_by_partial_indexes() {
         (status::OPEN_SUMMARY, "batch_by_state"),
         (incarnations::UNENDED, "incarnation_unended"),
         (journal::IS_KNOWN, "notification_identity"),
+        (journal::IS_OLDER, "notification_identity"),
         (journal::COUNT_AGAIN, "notification_identity"),
         (journal::OF_KEY, "notification_identity"),
     ] {
@@ -51,4 +54,18 @@ fn pending_work_comes_in_order_without_sorting() {
         let plan = plan(&store, sql);
         assert!(!plan.iter().any(|line| line.contains("TEMP B-TREE")), "{sql}\n{plan:#?}");
     }
+}
+
+#[test]
+fn a_query_is_planned_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), Seam::default()).unwrap();
+    let now = "2026-03-01T10:00:00Z".parse().unwrap();
+    for limit in [1, 20, 20_000] {
+        store.due_batches(BatchState::Sealed, now, limit).unwrap();
+    }
+    let due = format!("{} {}", batches::SELECT, batches::DUE);
+    let statement = store.connection.prepare_cached(&due).unwrap();
+    assert_eq!(statement.get_status(StatementStatus::Run), 3);
+    assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
 }

@@ -1,6 +1,6 @@
 //! Goal: what arrives is journaled once, whatever is delivered how often.
 
-use sluicegate_state::{Arrival, Counter, JournalReceipt, Notification, NotificationState};
+use sluicegate_state::{Arrival, Counter, JournalEntry, JournalReceipt, Notification, NotificationState};
 
 use crate::support::{House, at, notification};
 
@@ -40,6 +40,42 @@ fn a_notification_journaled_again_is_only_counted() {
     let totals = house.store.notification_totals("invoices").unwrap();
     assert_eq!((totals.received, totals.redeliveries), (2, 2));
     assert_eq!(house.store.notification_totals("other").unwrap().received, 0);
+}
+
+/// Without versions and sequencers the second upload of the same content has the identity of the first one.
+#[test]
+fn what_lies_there_now_is_told_apart_from_an_earlier_upload_of_the_same_content() {
+    let mut house = House::new();
+    let first = Notification { event_time: at(10), ..notification("a") };
+    house.store.journal(&[arrival(&first)], at(11)).unwrap();
+    // What is announced again is a redelivery, whatever its time (I2).
+    let second = Notification { event_time: at(100), ..first.clone() };
+    house.store.journal(&[arrival(&second)], at(101)).unwrap();
+
+    let mut found = |seconds| {
+        let object = Notification { event_time: at(seconds), ..first.clone() };
+        house.store.journal_found(&[arrival(&object)], at(200)).unwrap()
+    };
+    assert_eq!(found(10), JournalReceipt::default(), "the one that was announced");
+    assert_eq!(found(9), JournalReceipt::default(), "an event comes after its object");
+    assert_eq!(found(100), JournalReceipt { recorded: 1, ..Default::default() });
+    assert_eq!(found(100), JournalReceipt::default());
+    assert_eq!(found(150), JournalReceipt { recorded: 1, ..Default::default() }, "and a third one");
+
+    let sequencers = |entry: &JournalEntry| entry.notification.sequencer.clone();
+    let entries = house.store.notifications_for_key("a").unwrap();
+    let told_apart: Vec<_> = entries.iter().map(sequencers).collect();
+    let listed = |second| Some(format!("LISTED-{}", at(second).format("%Y%m%dT%H%M%SZ")));
+    assert_eq!(told_apart, [None, listed(100), listed(150)]);
+}
+
+#[test]
+fn a_version_that_is_known_is_not_told_apart() {
+    let mut house = House::new();
+    let one = Notification { version_id: Some("v1".into()), event_time: at(10), ..notification("a") };
+    house.store.journal(&[arrival(&one)], at(11)).unwrap();
+    let found = Notification { event_time: at(12), ..one };
+    assert_eq!(house.store.journal_found(&[arrival(&found)], at(20)).unwrap(), JournalReceipt::default());
 }
 
 #[test]
