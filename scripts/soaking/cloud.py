@@ -32,7 +32,7 @@ class Cloud:
         endpoint = started.strip().removeprefix(f"export {VARIABLES[emulator]}=")
         self.emulator, self.versioned, self.chance = emulator, versioned, chance
         # Of the stand-ins' own speed on two cores that everything else shares.
-        self.documents_a_minute = {"ministack": 600, "moto": 200}[emulator]
+        self.documents_a_minute = {"ministack": 1000, "moto": 200}[emulator]
         # What the proof cannot look at: queries of moto succeed and see nothing.
         self.unproven = ("query",) if emulator == "moto" else ()
         self.calls = Calls(endpoint)

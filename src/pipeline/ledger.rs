@@ -1,10 +1,11 @@
 //! The ledger connection of a stage: opened when first needed, opened again after it broke, and never to a ledger that is
 //! not the one this state folder belongs to (I11).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sluicegate_state::{Store, Timestamp};
+use sluicegate_state::{BatchState, Store, Timestamp};
 
 use crate::failure::{Failure, FailureKind, Outcome};
 use crate::ports::warehouse::{LedgerIdentity, Warehouse};
@@ -22,6 +23,10 @@ const LONGEST_WAIT: TimeDelta = TimeDelta::seconds(30);
 const NEWEST_LOAD: &str = "ledger.newest_load";
 /// Since when lost loads are being entered again; empty where that is over.
 const REENTRY: &str = "ledger.reentry";
+/// Lost loads that could not be entered again, divided by spaces.
+const GIVEN_UP: &str = "ledger.given_up";
+/// Loads that are not published yet, and that the ledger is asked for; more of them are not there at a time.
+const MOST_UNPUBLISHED: usize = 500;
 /// What mends a ledger that was restored to the past.
 pub const REENTRY_COMMAND: &str = "sluicegate reconcile --ledger-behind --because TEXT";
 
@@ -152,10 +157,18 @@ pub fn same_ledger(store: &Store, warehouse: &mut dyn Warehouse) -> Outcome<Ledg
     Ok(identity)
 }
 
-/// The newest load of this machine, where the ledger does not know it.
+/// The newest load of this machine, where the ledger does not know it. Where that one was entered again from another
+/// machine, one that this state has as loaded and not yet published: nobody else could see that it was there.
 pub fn forgotten_load(store: &Store, warehouse: &mut dyn Warehouse) -> Outcome<Option<String>> {
     let Some(newest) = fact(store, NEWEST_LOAD)? else { return Ok(None) };
-    Ok(if warehouse.knows_batch(&newest)? { None } else { Some(newest) })
+    if !warehouse.knows_batch(&newest)? {
+        return Ok(Some(newest));
+    }
+    let given_up = fact(store, GIVEN_UP)?.unwrap_or_default();
+    let unpublished = store.batches_in(BatchState::Loaded, MOST_UNPUBLISHED)?.into_iter().map(|b| b.batch_id);
+    let ids: Vec<String> = unpublished.filter(|id| !given_up.split(' ').any(|other| other == id)).collect();
+    let known = if ids.is_empty() { BTreeSet::new() } else { warehouse.known_batches(&ids)? };
+    Ok(ids.into_iter().find(|batch_id| !known.contains(batch_id)))
 }
 
 /// Since when lost loads are being entered again, where that has not come to its end.
@@ -178,9 +191,10 @@ pub fn begin_reentry(
     Ok(identity)
 }
 
-/// The re-entry is over. Where the newest load could not be entered, a person knows so by now, and the newest one that the
-/// ledger has takes its place.
-pub fn end_reentry(store: &mut Store, warehouse: &mut dyn Warehouse) -> Outcome<()> {
+/// The re-entry is over. What could not be entered a person knows by now, and it keeps this machine from its work no more: the
+/// newest load that the ledger has takes the place of the one that is lost.
+pub fn end_reentry(store: &mut Store, warehouse: &mut dyn Warehouse, refused: &[&str]) -> Outcome<()> {
+    store.set_meta(GIVEN_UP, &refused.join(" "))?;
     if forgotten_load(store, warehouse)?.is_some() {
         let newest = warehouse.identity()?.newest_batch;
         store.set_meta(NEWEST_LOAD, newest.as_deref().unwrap_or_default())?;

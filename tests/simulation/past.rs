@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use sluicegate::failure::FailureKind;
 
 use crate::options::{ENTERED_AGAIN, REFUSED};
+use crate::oracle;
 use crate::world::{World, unexpected};
 
 /// Ticks until a machine has asked the ledger what it is.
@@ -116,17 +117,25 @@ impl World {
             return false;
         }
         let journal = Connection::open(machine.journal()).unwrap();
-        let sql = "SELECT value FROM meta WHERE key = 'ledger.newest_load'";
-        let Ok(newest) = journal.query_row(sql, [], |row| row.get::<_, String>(0)) else { return false };
-        let ledger = Connection::open(&self.hub().warehouse).unwrap();
-        let sql = "SELECT count(*) FROM sluicegate_batch WHERE batch_id = ?1";
-        ledger.query_row(sql, [&newest], |row| row.get::<_, u64>(0)).is_ok_and(|count| count == 0)
+        // It may have died before it had made its tables.
+        if !journal.table_exists(None, "batch").unwrap() {
+            return false;
+        }
+        let sql = "SELECT value FROM meta WHERE key = 'ledger.newest_load' AND value <> ''
+                   UNION SELECT batch_id FROM batch WHERE state = 'loaded'
+                     AND EXISTS (SELECT 1 FROM meta WHERE key = 'ledger.newest_load' AND value <> '')";
+        let known = loads(&self.hub().warehouse);
+        oracle::select(&journal, sql).into_iter().flatten().any(|load| !known.contains(&load))
     }
 }
 
-fn loads(ledger: &Path) -> u64 {
-    let sql = "SELECT count(*) FROM sluicegate_batch";
-    Connection::open(ledger).unwrap().query_row(sql, [], |row| row.get(0)).unwrap_or(0)
+/// What is loaded, for the ledger; nothing before its tables are made.
+fn loads(ledger: &Path) -> Vec<String> {
+    let ledger = Connection::open(ledger).unwrap();
+    if !ledger.table_exists(None, "sluicegate_batch").unwrap() {
+        return Vec::new();
+    }
+    oracle::select(&ledger, "SELECT batch_id FROM sluicegate_batch").into_iter().flatten().collect()
 }
 
 /// With nobody at work: the copy is one file, and what lay beside its goal is gone.

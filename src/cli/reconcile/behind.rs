@@ -112,7 +112,7 @@ impl Missing {
         let mut text = String::new();
         if let Some(newest) = &self.newest {
             text.push_str(&format!(
-                "{} was restored to the past: it does not know batch {newest}, the newest that this machine loaded.\n",
+                "{} was restored to the past: it does not know batch {newest}, which this machine loaded.\n",
                 self.location
             ));
         }

@@ -23,7 +23,7 @@ use crate::ports::warehouse::{LoadedTable, Warehouse};
 use super::super::mend::Person;
 use super::super::rows::named;
 use super::agree::{Rule, agree};
-use super::look::LostLoad;
+use super::look::{LostLoad, archived_only};
 
 /// What became of the lost loads.
 #[derive(Debug, Default)]
@@ -60,8 +60,9 @@ pub fn enter(
     if !lost.is_empty() {
         record(warehouse.as_mut(), lost, person)?;
     }
-    let entered = Reentry { context, store, warehouse, refused: Vec::new() }.all(lost)?;
-    end_reentry(store, warehouse.as_mut())?;
+    let entered = Reentry { context, store, warehouse, person, refused: Vec::new() }.all(lost)?;
+    let refused: Vec<&str> = entered.refused.iter().map(|(batch_id, _)| batch_id.as_str()).collect();
+    end_reentry(store, warehouse.as_mut(), &refused)?;
     Ok(entered)
 }
 
@@ -85,6 +86,7 @@ struct Reentry<'a> {
     context: &'a Context,
     store: &'a Store,
     warehouse: &'a mut Box<dyn Warehouse>,
+    person: &'a Person,
     /// What was refused at the last look, and why.
     refused: Vec<(String, String)>,
 }
@@ -105,11 +107,30 @@ impl Reentry<'_> {
                     break;
                 }
             }
-            if waiting.is_empty() || entered.len() == before {
-                let refused = if waiting.is_empty() { Vec::new() } else { self.refused };
-                return Ok(Entered { entered, refused });
+            if waiting.is_empty() {
+                return Ok(Entered { entered, refused: Vec::new() });
+            }
+            if entered.len() == before && !self.one_that_left_nothing(&mut entered)? {
+                return Ok(Entered { entered, refused: self.refused });
             }
         }
+    }
+
+    /// What does not fit may come after a load that was lost before it had written any object, so that only its archive
+    /// is left. The oldest of these is loaded; any drain would do so later.
+    fn one_that_left_nothing(&mut self, entered: &mut Vec<String>) -> Outcome<bool> {
+        let refused = std::mem::take(&mut self.refused);
+        let archived = archived_only(self.context, self.store, self.warehouse.as_mut())?;
+        let before = entered.len();
+        for load in &archived {
+            record(self.warehouse.as_mut(), std::slice::from_ref(load), self.person)?;
+            self.round(vec![load], Rule::NoneOther, 1, entered)?;
+            if entered.len() > before {
+                break;
+            }
+        }
+        self.refused = refused;
+        Ok(entered.len() > before)
     }
 
     /// Tries each of them once, until `most` are entered; those that are left.

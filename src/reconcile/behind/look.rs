@@ -67,7 +67,7 @@ pub fn look(context: &Context, store: &Store, warehouse: &mut dyn Warehouse) -> 
     for job in context.jobs.values() {
         let look = Look { context, store, job };
         look.own(warehouse, &mut found)?;
-        look.others(warehouse, &mut found)?;
+        look.strangers(warehouse, true, &mut found)?;
     }
     if let Some(newest) = forgotten_load(store, warehouse)?
         && let Some(batch) = store.batch(&newest)?
@@ -75,6 +75,21 @@ pub fn look(context: &Context, store: &Store, warehouse: &mut dyn Warehouse) -> 
     {
         // Without its job it cannot be entered, and is told all the same.
         found.push(own(store, &batch, Vec::new())?);
+    }
+    found.sort_by(|a, b| (a.at, &a.batch_id).cmp(&(b.at, &b.batch_id)));
+    Ok(found)
+}
+
+/// Archived batches that the ledger does not know and that have no CSV object, in the order of their sealing. Nobody can say
+/// whether they were ever loaded.
+pub(super) fn archived_only(
+    context: &Context,
+    store: &Store,
+    warehouse: &mut dyn Warehouse,
+) -> Outcome<Vec<LostLoad>> {
+    let mut found = Vec::new();
+    for job in context.jobs.values() {
+        Look { context, store, job }.strangers(warehouse, false, &mut found)?;
     }
     found.sort_by(|a, b| (a.at, &a.batch_id).cmp(&(b.at, &b.batch_id)));
     Ok(found)
@@ -108,25 +123,32 @@ impl Look<'_> {
         }
     }
 
-    /// Archived batches that the ledger does not know and that have CSV objects all the same.
-    fn others(&self, warehouse: &mut dyn Warehouse, found: &mut Vec<LostLoad>) -> Outcome<()> {
+    /// Archived batches that the ledger does not know, and this state not as loaded: those that have CSV objects all the
+    /// same, or those that have none.
+    fn strangers(
+        &self,
+        warehouse: &mut dyn Warehouse,
+        with_objects: bool,
+        found: &mut Vec<LostLoad>,
+    ) -> Outcome<()> {
         let mut chunk = Vec::new();
         self.context.archive.list(&format!("{}/", self.job.name), &mut |info| {
             if batch_id_of(&info.key).is_some_and(|(owner, _)| owner == self.job.name) {
                 chunk.push(info.key);
             }
             if chunk.len() >= PAGE {
-                self.unknown(warehouse, &std::mem::take(&mut chunk), found)?;
+                self.unknown(warehouse, &std::mem::take(&mut chunk), with_objects, found)?;
             }
             Ok(())
         })?;
-        self.unknown(warehouse, &chunk, found)
+        self.unknown(warehouse, &chunk, with_objects, found)
     }
 
     fn unknown(
         &self,
         warehouse: &mut dyn Warehouse,
         archive_keys: &[String],
+        with_objects: bool,
         found: &mut Vec<LostLoad>,
     ) -> Outcome<()> {
         let id = |key: &String| batch_id_of(key).map(|(_, batch_id)| batch_id.to_owned());
@@ -138,8 +160,8 @@ impl Look<'_> {
                 continue;
             }
             let objects = self.objects(batch_id)?;
-            if objects.is_empty() {
-                // Nobody has published it: it waits for its load, and any drain goes on with it.
+            // Nobody has published what has none: it waits for its load, and any drain goes on with it.
+            if objects.is_empty() == with_objects {
                 continue;
             }
             let Some(manifest) = read_manifest(self.context, key)? else { continue };

@@ -34,6 +34,9 @@ pub(super) const NEXT_NOTIFICATION: &str = "
     SELECT min(next_try_at) AS next FROM notification
     WHERE state = 'pending' AND next_try_at IS NOT NULL AND next_try_at > ?1";
 
+pub(super) const IN_STATE: &str = "
+    WHERE state = ?1 AND state IN ('sealed', 'archived', 'loaded') ORDER BY sealed_at, batch_id LIMIT ?2";
+
 const WAITING: &str = "
     WHERE state = ?1 AND state IN ('sealed', 'archived', 'loaded') AND next_try_at IS NOT NULL
     ORDER BY next_try_at LIMIT ?2";
@@ -80,6 +83,11 @@ impl Store {
             Ok(statement.query_row([Stored(now)], |row| optional_time(row, "next"))?)
         };
         Ok([next(NEXT_BATCH)?, next(NEXT_NOTIFICATION)?].into_iter().flatten().min())
+    }
+
+    /// The batches in an unfinished state, whether their time has come or not, oldest seal first.
+    pub fn batches_in(&self, state: BatchState, limit: usize) -> Result<Vec<Batch>, StateError> {
+        select(&self.connection, IN_STATE, params![state, integer(limit as u64)])
     }
 
     /// The batches in an unfinished state that wait for a retry, the earliest first, whether its time has come or not.

@@ -22,7 +22,9 @@ fn pending_work_is_found_by_partial_indexes() {
     let store = Store::open(folder.path(), Seam::default()).unwrap();
     let due = format!("{} {}", batches::SELECT, batches::DUE);
     let in_turn = format!("{} {}", batches::SELECT, batches::IN_TURN);
+    let in_state = format!("{} {}", batches::SELECT, batches::IN_STATE);
     for (sql, index) in [
+        (in_state.as_str(), "batch_unfinished"),
         (in_turn.as_str(), "batch_unfinished"),
         (seal::PENDING, "notification_pending"),
         (pages::PENDING_PAGE, "notification_pending"),

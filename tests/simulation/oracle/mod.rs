@@ -58,7 +58,7 @@ pub(crate) fn examine(world: &World) -> Result<(), String> {
 }
 
 /// The rows of a statement as text; NULL is empty.
-fn select(connection: &Connection, sql: &str) -> Vec<Vec<String>> {
+pub(crate) fn select(connection: &Connection, sql: &str) -> Vec<Vec<String>> {
     let mut statement = connection.prepare(sql).unwrap();
     let width = statement.column_count();
     let text = |value: ValueRef<'_>| match value {
