@@ -27,6 +27,8 @@ pub const PROOF_COMMIT: &str = "proof.commit";
 pub const REPORT_PUT: &str = "report.put";
 /// Says that the owner of a crawl still waits for it.
 pub const CRAWL_RENEW: &str = "crawl.renew";
+/// Runs a statement in the query engine.
+pub const QUERY_RUN: &str = "query.run";
 /// Makes or changes a database, table, view or crawler in the catalog.
 pub const CATALOG_DEFINE: &str = "catalog.define";
 /// Acknowledges deliveries to the inbox (I1).
@@ -63,6 +65,7 @@ pub const ALL: &[&str] = &[
     PROOF_COMMIT,
     REPORT_PUT,
     CRAWL_RENEW,
+    QUERY_RUN,
     CATALOG_DEFINE,
     INBOX_ACKNOWLEDGE,
     LEDGER_MIGRATE,

@@ -90,7 +90,13 @@ impl FolderStore {
         let mut write = || -> io::Result<()> {
             fs::create_dir_all(&folder)?;
             body.rewind()?;
-            let mut file = File::create(&path)?;
+            // A process with this id may have died after it had linked a file of this name into place: it goes, and is never
+            // written into.
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let mut file = File::create_new(&path)?;
             let written = io::copy(&mut body.take(size), &mut file)?;
             if written != size {
                 return Err(io::Error::new(
@@ -412,6 +418,21 @@ mod tests {
         fs::create_dir(&root).unwrap();
         assert!(store.get("a").unwrap().is_none());
         assert_eq!(put(&store, "a", b"x"), PutAnswer::Written);
+    }
+
+    /// In a container every process may have the same id, and a command other than a drain clears nothing.
+    #[test]
+    fn what_a_dead_process_of_the_same_id_has_linked_into_place_is_never_written_into() {
+        let folder = tempfile::tempdir().unwrap();
+        let temporary = folder.path().join(TEMPORARY);
+        fs::create_dir(&temporary).unwrap();
+        let left = temporary.join(format!("{}-0", std::process::id()));
+        fs::write(&left, "published").unwrap();
+        fs::hard_link(&left, folder.path().join("a")).unwrap();
+        let store = FolderStore::new(folder.path());
+        assert_eq!(put(&store, "b", b"another one"), PutAnswer::Written);
+        assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"published");
+        assert_eq!(fs::read(folder.path().join("b")).unwrap(), b"another one");
     }
 
     #[test]

@@ -34,7 +34,7 @@ use chrono::TimeDelta;
 use fault::{Kind, Strike};
 use run::{Report, run, run_with_an_old_copy};
 use sluicegate::effects::{
-    ALERT_PUSH, ARCHIVE_PUT, CATALOG_DEFINE, CURATED_PUT, LISTING_CLAIM, PROOF_COMMIT, REPORT_PUT,
+    ALERT_PUSH, ARCHIVE_PUT, CATALOG_DEFINE, CURATED_PUT, LISTING_CLAIM, PROOF_COMMIT, QUERY_RUN, REPORT_PUT,
     SUBSCRIPTION_CONFIRM, WAREHOUSE_COMMIT,
 };
 use sluicegate_state::effects::{ADOPT, ATTEMPT_FAILED, BURY};
@@ -143,6 +143,8 @@ const NO_ENDPOINT: (&str, &str) = (
 );
 const NOBODY_DIED: (&str, &str) = (BURY, "in the first life there is nobody to bury");
 
+const NO_QUERY: (&str, &str) =
+    (QUERY_RUN, "a command's own, and the proof's; tests/kills kills and fails it");
 /// What only `reconcile` and what a person does. Each of its moments is tried in mending.rs and replaying.rs.
 const NO_PROOF: (&str, &str) = (PROOF_COMMIT, "no drain proves or mends anything");
 const NO_REPORT: (&str, &str) = (REPORT_PUT, "no drain writes a report");
@@ -164,6 +166,7 @@ fn a_process_dies_at_each_moment() {
             NO_PIPELINE,
             NO_PROOF,
             NO_REPORT,
+            NO_QUERY,
         ],
     );
 }
@@ -198,6 +201,7 @@ fn each_effect_fails_once() {
             NO_PIPELINE,
             NO_PROOF,
             NO_REPORT,
+            NO_QUERY,
         ],
     );
 }
@@ -210,7 +214,7 @@ fn everything_fails_from_a_moment_on_until_a_restart() {
     // A process that cannot even make itself known starts again, and buries what it left.
     assert_all_struck(
         &tried,
-        &[NOBODY_TOLD, NOTHING_LOST, NOTHING_LISTED, NO_ENDPOINT, NO_PIPELINE, NO_PROOF, NO_REPORT],
+        &[NOBODY_TOLD, NOTHING_LOST, NOTHING_LISTED, NO_ENDPOINT, NO_PIPELINE, NO_PROOF, NO_REPORT, NO_QUERY],
     );
 }
 

@@ -17,11 +17,14 @@ use crate::support::{Project, files_under};
 const SAMPLE: usize = 6;
 const WORKERS: usize = 2;
 
+/// A question with an answer.
+pub(crate) const QUERY: &[&str] = &["query", "SELECT count(*) AS n FROM invoices"];
+
 /// A scenario, given what everybody starts from and whether the kill comes after the effect.
 type Scenario = fn(&Project, bool) -> Project;
 
-const SCENARIOS: [Scenario; 7] =
-    [a_burial, a_failure_to_record, a_lost_state, a_proof, a_repair, a_repair_on_record, an_alert];
+const SCENARIOS: [Scenario; 8] =
+    [a_query, a_burial, a_failure_to_record, a_lost_state, a_proof, a_repair, a_repair_on_record, an_alert];
 
 /// The kills of all of them.
 pub(crate) fn kills() -> &'static Kills {
@@ -45,6 +48,14 @@ pub(crate) fn kills() -> &'static Kills {
 fn rarer_moments_and_other_commands() {
     let kills = kills();
     counted("kills-commands", kills.count(), "kills in recoveries, failures, lost states and other commands");
+}
+
+/// A query that dies is asked again.
+fn a_query(prepared: &Project, after: bool) -> Project {
+    let mut project = copy_of(prepared);
+    must_die(&mut project, QUERY, &format!("query.run:1:{}", moment(after)));
+    project.run(QUERY).exits(0).prints("n");
+    project
 }
 
 /// A death, and a second one while the first is buried.

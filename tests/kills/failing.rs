@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 
-use crate::commands::{lose_state, near_its_end};
+use crate::commands::{QUERY, lose_state, near_its_end};
 use crate::deaths::{FAULT, TRACE, counted, must_die, restart_until_done, side_by_side};
 use crate::documents::windows;
 use crate::embedded::{DRAIN, all_is_done, copy_of, half_way, landed};
@@ -146,10 +146,12 @@ fn after_a_loss(prepared: &Project, way: &'static str) -> Project {
     project
 }
 
-/// A proof, and its report.
+/// A query, a proof, and its report.
 fn a_proof(prepared: &Project, way: &'static str) -> Project {
     let mut project = copy_of(prepared);
     restart_until_done(&project, DRAIN);
+    fail_each(&mut project, QUERY, &["query.run"], way);
+    project.run(QUERY).exits(0);
     fail_each(&mut project, &["reconcile"], &["proof.commit", "report.put"], way);
     project.run(&["reconcile"]).exits(0).prints("BALANCED");
     fs::remove_dir_all(project.path("var/curated/.reports")).unwrap();

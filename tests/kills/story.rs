@@ -255,6 +255,13 @@ pub(crate) const RARER: &[Line] = &[
         "the next proof writes a report of its own",
     ),
     line(
+        "query.run",
+        "query",
+        "nothing was asked",
+        "Athena has answered into its bucket, and nobody has read it",
+        "the statement, which only reads, is run again",
+    ),
+    line(
         "catalog.define",
         "catalog --apply",
         "a table, view or crawler is not there",

@@ -1,6 +1,7 @@
 //! The composition root: configuration in, ports with their adapters out. The only place that knows both.
 
 mod cloud;
+mod engine;
 mod warehouse;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use sluicegate_state::BatchState;
 use sluicegate_state::seam::Seam;
 
 use crate::config::{Config, Location, WarehouseLocation};
-use crate::embedded::{CommandAlarm, EmbeddedCatalog, EmbeddedQueryEngine, FileAlarm};
+use crate::embedded::{CommandAlarm, EmbeddedCatalog, FileAlarm};
 use crate::failure::Failure;
 use crate::folder::{FolderInbox, FolderStore};
 use crate::job::Job;
@@ -25,9 +26,10 @@ use crate::ports::clock::Clock;
 use crate::ports::definitions::Definitions;
 use crate::ports::inbox::Inbox;
 use crate::ports::object_store::ObjectStore;
-use crate::ports::query_engine::{Interrupt, QueryEngine};
 use crate::ports::server::ServerFacts;
 use crate::ports::warehouse::Warehouse;
+
+pub(super) use engine::query_engine;
 
 use super::exit::Stop;
 use super::seam::seam;
@@ -355,16 +357,4 @@ pub(super) fn engine(config: &Config) -> Result<Engine, Stop> {
         None if has_athena => Ok(Engine::Athena),
         None => Err(not_here(&settings.curated, NO_ATHENA)),
     }
-}
-
-/// The query engine over all jobs. Athena's stops its statement when `interrupt` is raised.
-pub(super) fn query_engine(config: &Config, interrupt: &Interrupt) -> Result<Box<dyn QueryEngine>, Stop> {
-    engine(config)?;
-    let Some(curated) = folder(&config.settings.curated) else { return cloud::athena(config, interrupt) };
-    let temporary = config.settings.state.join("spool");
-    std::fs::create_dir_all(&temporary).map_err(|error| {
-        Failure::transient(format!("cannot make the folder {}: {error}", temporary.display()))
-    })?;
-    let schemas = config.jobs.iter().map(|job| job.definition.schema().clone()).collect();
-    Ok(Box::new(EmbeddedQueryEngine::new(&curated, schemas, &temporary)))
 }
