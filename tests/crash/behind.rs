@@ -76,8 +76,18 @@ fn reenter(world: &World, faults: &Arc<Faults>) -> Outcome<Entered> {
 
 /// The same with the lost loads in another order.
 fn reenter_in(world: &World, faults: &Arc<Faults>, order: fn(&mut Vec<LostLoad>)) -> Outcome<Entered> {
-    let mut store = Store::open(&world.path("state"), faults.seam())?;
-    let context = context(world, "state", faults.seam(), world.fresh_incarnation());
+    reenter_as(world, "state", faults, order)
+}
+
+/// The same on the machine with this state folder.
+fn reenter_as(
+    world: &World,
+    state: &str,
+    faults: &Arc<Faults>,
+    order: fn(&mut Vec<LostLoad>),
+) -> Outcome<Entered> {
+    let mut store = Store::open(&world.path(state), faults.seam())?;
+    let context = context(world, state, faults.seam(), world.fresh_incarnation());
     let mut warehouse = (context.open_warehouse)()?;
     let mut lost = look(&context, &store, warehouse.as_mut())?;
     order(&mut lost);
@@ -191,10 +201,9 @@ fn dies_at(world: &World, moment: usize) -> Option<BatchState> {
     batches.last().filter(|_| batches.len() == 2).map(|batch| batch.state)
 }
 
-/// A copy of what another batch brought has no rows and no objects. As long as it is not published, it looks like a load whose
-/// objects were not written yet; entered before the other one, it would take the other's rows.
-#[test]
-fn a_copy_that_was_only_loaded_is_entered_after_what_it_is_a_copy_of() {
+/// A world in which a copy of a loaded document was loaded and not published, and whose database was then restored to what
+/// it was before both: without rows the copy has no objects.
+fn restored_with_a_copy_that_was_only_loaded() -> World {
     let world = World::new(false);
     for place in ["archive", "curated"] {
         fs::create_dir_all(world.path(place)).unwrap();
@@ -210,18 +219,39 @@ fn a_copy_that_was_only_loaded_is_entered_after_what_it_is_a_copy_of() {
         .find(|(world, moment)| dies_at(world, *moment) == Some(BatchState::Loaded))
         .expect("at some moment it is loaded and not published")
         .0;
-
     fs::rename(world.path("backup.db"), world.warehouse()).unwrap();
     for rest in ["warehouse.db-wal", "warehouse.db-shm"] {
         if world.path(rest).exists() {
             fs::remove_file(world.path(rest)).unwrap();
         }
     }
-    let mut backwards = lost(&world);
-    backwards.reverse();
+    world
+}
+
+/// As long as it is not published, it looks like a load whose objects were not written yet; entered before the other one,
+/// it would take the other's rows.
+#[test]
+fn a_copy_that_was_only_loaded_is_entered_after_what_it_is_a_copy_of() {
+    let world = restored_with_a_copy_that_was_only_loaded();
+    let in_order = lost(&world);
     let entered = reenter_in(&world, &Faults::new(&[]), |lost| lost.reverse()).unwrap();
     assert!(entered.refused.is_empty(), "{:?}", entered.refused);
-    backwards.reverse();
-    assert_eq!(entered.entered, backwards, "the copy waits for what it is a copy of");
+    assert_eq!(entered.entered, in_order, "the copy waits for what it is a copy of");
+    assert!(is_accepted(&world));
+}
+
+/// Another machine sees the objects of the original, and nothing of the copy.
+#[test]
+fn a_load_that_no_other_machine_could_see_is_refused_like_the_newest_one() {
+    let world = restored_with_a_copy_that_was_only_loaded();
+    let [original, copy] = lost(&world).try_into().unwrap();
+    let entered = reenter_as(&world, "other", &Faults::new(&[]), |_| ()).unwrap();
+    assert_eq!(entered.entered, std::slice::from_ref(&original));
+    // As if the original had been the last one to be loaded here.
+    let mut store = Store::open(&world.path("state"), Seam::default()).unwrap();
+    store.set_meta("ledger.newest_load", &original).unwrap();
+    drop(store);
+    assert!(!is_accepted(&world));
+    assert_eq!(reenter(&world, &Faults::new(&[])).unwrap().entered, [copy]);
     assert!(is_accepted(&world));
 }
