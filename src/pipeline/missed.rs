@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use chrono::Days;
-use sluicegate_state::{Arrival, MISSED_EVENT, Notification, Store, Timestamp};
+use sluicegate_state::{Arrival, BatchState, JournalEntry, MISSED_EVENT, Notification, Store, Timestamp};
 
 use crate::archive::{ArchiveReader, Manifest, batch_date, batch_id_of};
 use crate::failure::{Failure, Outcome};
@@ -26,12 +26,22 @@ pub enum Found {
     Again,
 }
 
+/// Who says that an object is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Witness {
+    /// The journal; what it is not certain about is asked of the ledger afterwards.
+    Ledger,
+    /// The journal alone, while the ledger is away.
+    Journal,
+}
+
 /// Objects of the landing that the journal has never heard of.
 pub(super) fn candidates(
     context: &Context,
     store: &Store,
     job: &Job,
     landed_before: Timestamp,
+    witness: Witness,
 ) -> Outcome<Vec<ObjectInfo>> {
     let landing = context.landing(&job.name)?;
     let mut objects = Vec::new();
@@ -39,7 +49,7 @@ pub(super) fn candidates(
         let ignored = info.size == 0 && info.key.ends_with('/');
         let taken =
             job.matches(landing.bucket(), &info.key) && !ignored && info.last_modified <= landed_before;
-        if taken && !is_journaled(store, landing.as_ref(), &info)? {
+        if taken && !is_journaled(store, landing.as_ref(), &info, witness)? {
             objects.push(info);
         }
         Ok(())
@@ -48,12 +58,31 @@ pub(super) fn candidates(
 }
 
 /// Whether a notification told of this very object, with whatever sequencer.
-pub fn is_journaled(store: &Store, landing: &dyn ObjectStore, info: &ObjectInfo) -> Outcome<bool> {
-    let entries = store.notifications_for_key(&info.key)?;
-    Ok(entries.iter().any(|entry| {
+///
+/// One without version and sequencer is told from those of other uploads of the same content by its time alone, and another
+/// machine may have ended it with one of those. Once it has come to its end, the ledger knows better.
+pub fn is_journaled(
+    store: &Store,
+    landing: &dyn ObjectStore,
+    info: &ObjectInfo,
+    witness: Witness,
+) -> Outcome<bool> {
+    for entry in store.notifications_for_key(&info.key)? {
         let n = &entry.notification;
-        n.bucket == landing.bucket() && is_about(info, n.version_id.as_deref(), &n.etag, n.event_time)
-    }))
+        let is_meant =
+            n.bucket == landing.bucket() && is_about(info, n.version_id.as_deref(), &n.etag, n.event_time);
+        let is_certain = witness == Witness::Journal || n.version_id.is_some() || n.sequencer.is_some();
+        if is_meant && (is_certain || !is_done(store, &entry)?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn is_done(store: &Store, entry: &JournalEntry) -> Outcome<bool> {
+    let Some(batch_id) = &entry.batch_id else { return Ok(false) };
+    let batch = store.batch(batch_id)?;
+    Ok(batch.is_some_and(|batch| matches!(batch.state, BatchState::Loaded | BatchState::Published)))
 }
 
 /// Whether what an event said is about this very object, and not about an earlier or later one of its key.
@@ -158,6 +187,7 @@ pub(super) fn journal(
     job: &Job,
     objects: &[ObjectInfo],
     found: Found,
+    witness: Witness,
 ) -> Outcome<bool> {
     if objects.is_empty() {
         return Ok(false);
@@ -169,7 +199,11 @@ pub(super) fn journal(
         .iter()
         .map(|info| Arrival::Notification(listed(job, landing.bucket(), info, found)))
         .collect();
-    let receipt = store.journal_found(&arrivals, context.clock.now())?;
+    let now = context.clock.now();
+    let receipt = match witness {
+        Witness::Ledger => store.journal_missed(&arrivals, now)?,
+        Witness::Journal => store.journal_found(&arrivals, now)?,
+    };
     context.tally.add(|counts| counts.notifications += receipt.recorded);
     Ok(receipt.recorded > 0)
 }

@@ -242,8 +242,9 @@ impl Look<'_> {
                 return Ok(());
             }
             flight.days.entry(job.day(info.last_modified)).or_default().listed += 1;
-            let journaled =
-                self.store.map(|store| missed::is_journaled(store, landing.as_ref(), &info)).transpose()?;
+            let is_journaled =
+                |store| missed::is_journaled(store, landing.as_ref(), &info, missed::Witness::Ledger);
+            let journaled = self.store.map(is_journaled).transpose()?;
             let counted = flight.seen.contains(&identity(landing.bucket(), &info.key, &info.etag));
             if journaled != Some(true) && !counted {
                 chunk.push(info);

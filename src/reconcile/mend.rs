@@ -63,7 +63,7 @@ pub fn repair(
 ) -> Outcome<Mended> {
     let mut mended = Mended::default();
     if !mendable.missed.is_empty() {
-        let receipt = store.journal_found(&mendable.missed, context.clock.now())?;
+        let receipt = store.journal_missed(&mendable.missed, context.clock.now())?;
         let detail =
             json!({ "repaired": "missed documents", "job": job.name, "documents": receipt.recorded });
         warehouse.proof().record_operation(&person.operation(&detail))?;

@@ -7,7 +7,7 @@ use sluicegate_state::Timestamp;
 
 use crate::failure::Outcome;
 use crate::job::Job;
-use crate::pipeline::missed::{self, Found};
+use crate::pipeline::missed::{self, Found, Witness};
 use crate::pipeline::stage::lies_ahead;
 
 use super::{ANNOUNCEMENT_TIME, FleetStage, LONELY_LISTING, LOOKUP, SCAN_INTERVAL};
@@ -23,7 +23,7 @@ impl FleetStage {
         }
         let Self { context, store, ledger, .. } = self;
         let landed_before = if everything { now } else { now - ANNOUNCEMENT_TIME };
-        let objects = missed::candidates(context, store, job, landed_before)?;
+        let objects = missed::candidates(context, store, job, landed_before, Witness::Ledger)?;
         let mut unknown = Vec::new();
         for chunk in objects.chunks(LOOKUP) {
             unknown.extend(missed::unknown_to(ledger.get(store)?, job, chunk)?);
@@ -32,7 +32,7 @@ impl FleetStage {
         let known = ledger.get(store)?.known_batches(&missed::ids(&in_archive))?;
         let unknown = missed::not_archived(context, job, unknown, &in_archive, &known)?;
         let found = if everything { Found::Again } else { Found::Missed };
-        let listed = missed::journal(context, store, job, &unknown, found)?;
+        let listed = missed::journal(context, store, job, &unknown, found, Witness::Ledger)?;
         self.owed.remove(&job.name);
         Ok(listed)
     }
@@ -77,9 +77,9 @@ impl FleetStage {
 
     fn list_one_alone(&mut self, job: &Job, now: Timestamp) -> Outcome<bool> {
         let Self { context, store, .. } = self;
-        let objects = missed::candidates(context, store, job, now - ANNOUNCEMENT_TIME)?;
+        let objects = missed::candidates(context, store, job, now - ANNOUNCEMENT_TIME, Witness::Journal)?;
         let in_archive = missed::strangers(context, store, job, &objects, now)?;
         let unknown = missed::not_archived(context, job, objects, &in_archive, &BTreeSet::new())?;
-        missed::journal(context, store, job, &unknown, Found::Missed)
+        missed::journal(context, store, job, &unknown, Found::Missed, Witness::Journal)
     }
 }

@@ -50,8 +50,11 @@ pub(super) const IS_KNOWN: &str = "
                    WHERE key = ?1 AND bucket = ?2 AND coalesce(version_id, etag) = ?3
                      AND coalesce(sequencer, '') = ?4)";
 
-pub(super) const IS_OLDER: &str = "
-    SELECT event_time < ?4 FROM notification
+pub(super) const EARLIER: &str = "
+    SELECT n.event_time < ?4 AS is_older,
+           EXISTS (SELECT 1 FROM batch AS b
+                   WHERE b.batch_id = n.batch_id AND b.state IN ('loaded', 'published')) AS is_done
+    FROM notification AS n
     WHERE key = ?1 AND bucket = ?2 AND coalesce(version_id, etag) = ?3 AND coalesce(sequencer, '') = ''";
 
 pub(super) const OF_KEY: &str = "SELECT * FROM notification WHERE key = ?1 ORDER BY notification_id";
@@ -94,6 +97,16 @@ impl Store {
         now: Timestamp,
     ) -> Result<JournalReceipt, StateError> {
         self.journal_as(Known::Found, arrivals.into_iter(), now)
+    }
+
+    /// The same for what a listing showed and the ledger does not know, whatever the journal says of it: an identity without
+    /// a sequencer may have come to its end with another upload, which another machine was told of.
+    pub fn journal_missed<'a>(
+        &mut self,
+        arrivals: impl IntoIterator<Item = &'a Arrival>,
+        now: Timestamp,
+    ) -> Result<JournalReceipt, StateError> {
+        self.journal_as(Known::Missed, arrivals.into_iter(), now)
     }
 
     fn journal_as<'a>(
@@ -171,6 +184,8 @@ enum Known {
     Listed,
     /// It is there now, and what is known may be an earlier one.
     Found,
+    /// The same, and the ledger does not know it.
+    Missed,
 }
 
 /// One transaction's worth of arrivals.
@@ -211,7 +226,7 @@ impl Entry<'_, '_> {
         let mut found = None;
         match self.known {
             _ if sings(Canary::RedeliveryIsNew) => {}
-            Known::Found => match told_apart(self.tx, notification)? {
+            Known::Found | Known::Missed => match told_apart(self.tx, self.known, notification)? {
                 Some(apart) => found = Some(apart),
                 None => return Ok(()),
             },
@@ -250,15 +265,21 @@ fn is_journaled(connection: &Connection, notification: &Notification) -> Result<
 }
 
 /// What to journal of an object that lies there now; nothing where the journal knows of this very one.
-fn told_apart(tx: &Transaction<'_>, found: &Notification) -> Result<Option<Notification>, StateError> {
+fn told_apart(
+    tx: &Transaction<'_>,
+    known: Known,
+    found: &Notification,
+) -> Result<Option<Notification>, StateError> {
     let version = present_version(found.version_id.as_deref());
     let parameters =
         params![found.key, found.bucket, version.unwrap_or(&found.etag), Stored(found.event_time)];
-    let is_older: Option<bool> =
-        tx.prepare_cached(IS_OLDER)?.query_row(parameters, |row| row.get(0)).optional()?;
-    let found = match is_older {
+    let earlier: Option<(bool, bool)> = tx
+        .prepare_cached(EARLIER)?
+        .query_row(parameters, |row| Ok((row.get("is_older")?, row.get("is_done")?)))
+        .optional()?;
+    let found = match earlier {
         None => found.clone(),
-        Some(true) if version.is_none() => {
+        Some((is_older, is_done)) if version.is_none() && (is_older || is_done && known == Known::Missed) => {
             let apart = format!("LISTED-{}", found.event_time.format("%Y%m%dT%H%M%SZ"));
             Notification { sequencer: Some(apart), ..found.clone() }
         }

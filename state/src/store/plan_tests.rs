@@ -36,7 +36,7 @@ fn pending_work_is_found_by_partial_indexes() {
         (status::OPEN_SUMMARY, "batch_by_state"),
         (incarnations::UNENDED, "incarnation_unended"),
         (journal::IS_KNOWN, "notification_identity"),
-        (journal::IS_OLDER, "notification_identity"),
+        (journal::EARLIER, "notification_identity"),
         (journal::COUNT_AGAIN, "notification_identity"),
         (journal::OF_KEY, "notification_identity"),
     ] {

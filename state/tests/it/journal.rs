@@ -1,6 +1,8 @@
 //! Goal: what arrives is journaled once, whatever is delivered how often.
 
-use sluicegate_state::{Arrival, Counter, JournalEntry, JournalReceipt, Notification, NotificationState};
+use sluicegate_state::{
+    Arrival, BatchState, Counter, JournalEntry, JournalReceipt, Notification, NotificationState,
+};
 
 use crate::support::{House, at, notification};
 
@@ -67,6 +69,21 @@ fn what_lies_there_now_is_told_apart_from_an_earlier_upload_of_the_same_content(
     let told_apart: Vec<_> = entries.iter().map(sequencers).collect();
     let listed = |second| Some(format!("LISTED-{}", at(second).format("%Y%m%dT%H%M%SZ")));
     assert_eq!(told_apart, [None, listed(100), listed(150)]);
+}
+
+/// Another machine had ended the identity with an earlier upload, and the ledger does not know the one that is there.
+#[test]
+fn what_the_ledger_does_not_know_is_told_apart_from_what_has_come_to_its_end() {
+    let mut house = House::new();
+    let one = Notification { event_time: at(100), ..notification("a") };
+    house.store.journal(&[arrival(&one)], at(101)).unwrap();
+    let nothing = JournalReceipt::default();
+    assert_eq!(house.store.journal_missed(&[arrival(&one)], at(102)).unwrap(), nothing, "it is under way");
+    house.batch_in("a", BatchState::Published, None);
+    assert_eq!(house.store.journal_found(&[arrival(&one)], at(120)).unwrap(), nothing);
+    let told = JournalReceipt { recorded: 1, ..Default::default() };
+    assert_eq!(house.store.journal_missed(&[arrival(&one)], at(120)).unwrap(), told);
+    assert_eq!(house.store.journal_missed(&[arrival(&one)], at(130)).unwrap(), nothing);
 }
 
 #[test]
