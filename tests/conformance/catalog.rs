@@ -90,7 +90,7 @@ fn partitions(catalog: &mut dyn Catalog, table: &str) -> Vec<String> {
     partitions.into_iter().collect()
 }
 
-/// Starts a crawl and waits for its end.
+/// Starts a crawl and waits for its end, which Glue may tell a moment after its outcome.
 fn crawl(catalog: &mut dyn Catalog) -> CrawlReport {
     let deadline = Instant::now() + Duration::from_secs(30);
     let known = catalog.crawls(Timestamp::UNIX_EPOCH).unwrap().len();
@@ -98,7 +98,8 @@ fn crawl(catalog: &mut dyn Catalog) -> CrawlReport {
     loop {
         let crawls = catalog.crawls(Timestamp::UNIX_EPOCH).unwrap();
         match crawls.last() {
-            Some(last) if crawls.len() > known && last.progress != CrawlProgress::Running => {
+            Some(last) if crawls.len() > known && last.finished_at.is_some() => {
+                assert_ne!(last.progress, CrawlProgress::Running);
                 return last.clone();
             }
             _ => assert!(Instant::now() < deadline, "the crawl does not end: {crawls:?}"),
