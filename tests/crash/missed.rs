@@ -4,15 +4,19 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use sluicegate::folder::FolderStore;
 use sluicegate::pipeline::fleet::FleetStage;
+use sluicegate::pipeline::missed::{Witness, is_journaled};
 use sluicegate::pipeline::scheduler::run_serially;
 use sluicegate::pipeline::stage::Stage;
 use sluicegate::ports::clock::Clock;
+use sluicegate::ports::object_store::ObjectStore;
 use sluicegate_state::seam::Seam;
 use sluicegate_state::{Incarnation, Store};
 
+use crate::fault::Faults;
 use crate::landing::land;
-use crate::process::{World, context, stages_up_to_the_archive};
+use crate::process::{Process, World, context, stages_up_to_the_archive};
 
 fn landed(world: &World, key: &str, at: &str) {
     land(&world.path("landing"), key, key.as_bytes(), at.parse().unwrap());
@@ -66,4 +70,20 @@ fn only_what_nobody_knows_and_nobody_will_announce_was_missed() {
     let store = Store::open(&world.path("our state"), Seam::default()).unwrap();
     let totals = store.notification_totals("invoices").unwrap();
     assert_eq!((totals.received, totals.missed), (3, 2));
+}
+
+/// Without a sequencer, what has come to its end may have done so with an earlier upload of the same content (I2).
+#[test]
+fn where_no_sequencer_tells_the_ledger_is_asked_about_what_has_come_to_its_end() {
+    let world = World::new(false);
+    landed(&world, "ended.txt", "2026-03-01T09:00:00Z");
+    let mut process = Process::start(&world, &Faults::new(&[])).unwrap();
+    process.settle().unwrap();
+    process.end().unwrap();
+    let store = Store::open(&world.path("state"), Seam::default()).unwrap();
+    let landing = FolderStore::new(&world.path("landing"));
+    let info = landing.head("ended.txt").unwrap().unwrap();
+    let is_certain = |witness| is_journaled(&store, &landing, &info, witness).unwrap();
+    assert!(is_certain(Witness::Journal));
+    assert!(!is_certain(Witness::Ledger));
 }
