@@ -14,6 +14,8 @@ mod oracle;
 #[expect(dead_code, reason = "the crash tests use more of it")]
 #[path = "../crash/process.rs"]
 mod process;
+#[path = "../conformance/rows.rs"]
+mod rows;
 #[allow(dead_code, reason = "a report says more than is asked here")]
 #[path = "../crash/run.rs"]
 mod run;

@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime};
 
 use chrono::TimeDelta;
 use rusqlite::Connection;
-use rusqlite::types::ValueRef;
 use sluicegate::folder::{FolderInbox, FolderStore};
 use sluicegate::job::Job;
 use sluicegate::ports::clock::Clock;
@@ -20,6 +19,7 @@ use tempfile::TempDir;
 use crate::inbox::Postbox;
 use crate::manual_clock::ManualClock;
 use crate::object_store::Place;
+use crate::rows;
 use crate::warehouse::Bench;
 
 const START: &str = "2024-05-06T10:00:00Z";
@@ -108,19 +108,7 @@ impl Bench for SqliteBench {
     }
 
     fn select(&self, sql: &str) -> Vec<Vec<String>> {
-        let shell = self.shell();
-        let mut statement = shell.prepare(sql).unwrap();
-        let width = statement.column_count();
-        let text = |value: ValueRef<'_>| match value {
-            ValueRef::Null => String::new(),
-            ValueRef::Integer(number) => number.to_string(),
-            ValueRef::Real(number) => number.to_string(),
-            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
-        };
-        let rows = statement
-            .query_map([], |row| (0..width).map(|column| Ok(text(row.get_ref(column)?))).collect())
-            .unwrap();
-        rows.map(Result::unwrap).collect()
+        rows::select(&self.shell(), sql)
     }
 
     fn ledger(&self, table: &str) -> String {

@@ -7,6 +7,7 @@ mod manual_clock;
 mod object_store;
 mod published;
 mod query_engine;
+mod rows;
 mod warehouse;
 
 use std::path::PathBuf;

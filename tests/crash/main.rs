@@ -22,6 +22,8 @@ mod process;
 mod quiet;
 mod replaying;
 mod rest;
+#[path = "../conformance/rows.rs"]
+mod rows;
 mod run;
 #[path = "../kills/story.rs"]
 mod story;

@@ -81,7 +81,7 @@ fn where_no_sequencer_tells_the_ledger_is_asked_about_what_has_come_to_its_end()
     process.settle().unwrap();
     process.end().unwrap();
     let store = Store::open(&world.path("state"), Seam::default()).unwrap();
-    let landing = FolderStore::new(&world.path("landing"));
+    let landing = FolderStore::new(world.path("landing"));
     let info = landing.head("ended.txt").unwrap().unwrap();
     let is_certain = |witness| is_journaled(&store, &landing, &info, witness).unwrap();
     assert!(is_certain(Witness::Journal));

@@ -18,6 +18,8 @@ mod oracle;
 mod past;
 mod queue;
 mod random;
+#[path = "../conformance/rows.rs"]
+mod rows;
 mod world;
 
 use std::collections::BTreeMap;

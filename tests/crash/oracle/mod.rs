@@ -13,9 +13,9 @@ use std::path::Path;
 
 use regex::Regex;
 use rusqlite::Connection;
-use rusqlite::types::ValueRef;
 
 use crate::process::World;
+pub(crate) use crate::rows::select;
 use crate::workload::{OVERWRITTEN, VANISHING};
 
 /// Checks I1–I11 as far as one machine without replay shows them; answers the content of everything, without batch ids and
@@ -64,22 +64,6 @@ fn look_at(world: &World, rebuilt: bool) -> Vec<String> {
         content.into_iter().map(|line| batch_id.replace_all(&line, "BATCH").into_owned()).collect();
     content.sort();
     content
-}
-
-/// The rows of a statement as text; NULL is empty.
-pub(crate) fn select(connection: &Connection, sql: &str) -> Vec<Vec<String>> {
-    let mut statement = connection.prepare(sql).unwrap();
-    let width = statement.column_count();
-    let text = |value: ValueRef<'_>| match value {
-        ValueRef::Null => String::new(),
-        ValueRef::Integer(number) => number.to_string(),
-        ValueRef::Real(number) => number.to_string(),
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
-    };
-    let rows = statement
-        .query_map([], |row| (0..width).map(|column| Ok(text(row.get_ref(column)?))).collect())
-        .unwrap();
-    rows.map(Result::unwrap).collect()
 }
 
 /// That a statement finds nothing: each row of it is something wrong.
