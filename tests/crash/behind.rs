@@ -1,7 +1,7 @@
 //! A database that was restored to the past, and the re-entry of what it lost: it dies before and after each of its
 //! effects, is run again, and all ends as if nothing had ever been lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::Arc;
 
@@ -253,5 +253,42 @@ fn a_load_that_no_other_machine_could_see_is_refused_like_the_newest_one() {
     drop(store);
     assert!(!is_accepted(&world));
     assert_eq!(reenter(&world, &Faults::new(&[])).unwrap().entered, [copy]);
+    assert!(is_accepted(&world));
+}
+
+/// The CSV objects, with what is in them.
+fn objects(world: &World) -> BTreeMap<String, Vec<u8>> {
+    let curated = world.path("curated");
+    let keys = oracle::files(&curated).into_iter().filter(|key| !key.starts_with(".catalog/"));
+    keys.map(|key| (key.clone(), fs::read(curated.join(key)).unwrap())).collect()
+}
+
+/// The first of two loads is lost with its state and its objects, and the second one, which knew an invoice from it, is
+/// not what it was without it. The archive of the first is enough to have both again, byte by byte.
+#[test]
+fn a_load_of_which_only_the_archive_is_left_is_entered_where_another_one_needs_it() {
+    let world = World::new(false);
+    for place in ["archive", "curated"] {
+        fs::create_dir_all(world.path(place)).unwrap();
+    }
+    one_window(&world, Vec::new());
+    fs::copy(world.warehouse(), world.path("backup.db")).unwrap();
+    let document = |key| workload::first_window().into_iter().find(|document| document.key == key).unwrap();
+    one_window(&world, vec![document("c/two in one.txt")]);
+    let first = objects(&world);
+    one_window(&world, vec![document("c/partly known.txt")]);
+    let all = objects(&world);
+    assert!(!first.is_empty() && first.len() < all.len(), "both bring rows");
+
+    fs::rename(world.path("backup.db"), world.warehouse()).unwrap();
+    world.lose_state();
+    for key in first.keys() {
+        fs::remove_file(world.path("curated").join(key)).unwrap();
+    }
+    assert_eq!(lost(&world).len(), 1, "nothing says of the first one that it was ever loaded");
+    let entered = reenter(&world, &Faults::new(&[])).unwrap();
+    assert!(entered.refused.is_empty(), "{:?}", entered.refused);
+    assert_eq!(entered.entered.len(), 2, "the one that left its archive comes before the other");
+    assert!(objects(&world) == all, "the objects are others than before");
     assert!(is_accepted(&world));
 }
