@@ -136,18 +136,6 @@ impl Store {
         })
     }
 
-    /// Whether a notification with this identity is journaled. An absent sequencer is a part of the identity, not a
-    /// wildcard.
-    pub fn is_known(
-        &self,
-        bucket: &str,
-        key: &str,
-        version_or_etag: &str,
-        sequencer: Option<&str>,
-    ) -> Result<bool, StateError> {
-        is_known(&self.connection, bucket, key, version_or_etag, sequencer)
-    }
-
     /// Every notification of a key, in the order of their arrival.
     pub fn notifications_for_key(&self, key: &str) -> Result<Vec<JournalEntry>, StateError> {
         let mut statement = self.connection.prepare_cached(OF_KEY)?;
@@ -257,11 +245,13 @@ impl Entry<'_, '_> {
     }
 }
 
-/// Whether a notification is in the journal.
+/// Whether a notification is in the journal. An absent sequencer is a part of its identity, not a wildcard.
 fn is_journaled(connection: &Connection, notification: &Notification) -> Result<bool, StateError> {
     let Notification { bucket, key, version_id, etag, sequencer, .. } = notification;
     let version = present_version(version_id.as_deref()).unwrap_or(etag);
-    is_known(connection, bucket, key, version, sequencer.as_deref())
+    let parameters = params![key, bucket, version, sequencer.as_deref().unwrap_or("")];
+    let mut statement = connection.prepare_cached(IS_KNOWN)?;
+    Ok(statement.query_row(parameters, |row| row.get(0))?)
 }
 
 /// What to journal of an object that lies there now; nothing where the journal knows of this very one.
@@ -286,18 +276,6 @@ fn told_apart(
         Some(_) => return Ok(None),
     };
     Ok(if is_journaled(tx, &found)? { None } else { Some(found) })
-}
-
-fn is_known(
-    connection: &Connection,
-    bucket: &str,
-    key: &str,
-    version_or_etag: &str,
-    sequencer: Option<&str>,
-) -> Result<bool, StateError> {
-    let mut statement = connection.prepare_cached(IS_KNOWN)?;
-    let parameters = params![key, bucket, version_or_etag, sequencer.unwrap_or("")];
-    Ok(statement.query_row(parameters, |row| row.get(0))?)
 }
 
 /// Counts a notification that is known; answers the job under which it was journaled.

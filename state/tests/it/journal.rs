@@ -128,25 +128,6 @@ fn every_part_of_the_identity_makes_another_notification_and_nothing_else_does()
 }
 
 #[test]
-fn is_known_asks_for_the_identity() {
-    let mut house = House::new();
-    let one =
-        Notification { version_id: Some("v1".into()), sequencer: Some("1".into()), ..notification("a") };
-    house.store.journal(&[arrival(&one), arrival(&notification("b"))], at(0)).unwrap();
-    let known =
-        |bucket, key, version, sequencer| house.store.is_known(bucket, key, version, sequencer).unwrap();
-    assert!(known("local", "a", "v1", Some("1")));
-    assert!(known("local", "b", "100-1", None));
-    assert!(known("local", "b", "100-1", Some("")));
-    assert!(
-        !known("local", "a", "100-1", Some("1")),
-        "where there is a version, the eTag identifies nothing"
-    );
-    assert!(!known("local", "a", "v1", None));
-    assert!(!known("other", "a", "v1", Some("1")));
-}
-
-#[test]
 fn unreadable_messages_are_kept_raw_and_once() {
     let mut house = House::new();
     let unreadable = |body: &[u8], source: &str| Arrival::Unreadable {
