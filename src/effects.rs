@@ -25,14 +25,20 @@ pub const CRAWL_FINISH: &str = "crawl.finish";
 pub const PROOF_COMMIT: &str = "proof.commit";
 /// Puts the report of a reconciliation beside the CSV objects.
 pub const REPORT_PUT: &str = "report.put";
+/// Writes a file of that report into the state folder.
+pub const REPORT_WRITE: &str = "report.write";
 /// Says that the owner of a crawl still waits for it.
 pub const CRAWL_RENEW: &str = "crawl.renew";
 /// Runs a statement in the query engine.
 pub const QUERY_RUN: &str = "query.run";
+/// Asks the query engine to stop a statement that somebody waits for no longer.
+pub const QUERY_STOP: &str = "query.stop";
 /// Makes or changes a database, table, view or crawler in the catalog.
 pub const CATALOG_DEFINE: &str = "catalog.define";
 /// Acknowledges deliveries to the inbox (I1).
 pub const INBOX_ACKNOWLEDGE: &str = "inbox.acknowledge";
+/// Gives deliveries back to the inbox that this process will not journal.
+pub const INBOX_GIVE_BACK: &str = "inbox.give_back";
 /// Creates the ledger or brings it up to date.
 pub const LEDGER_MIGRATE: &str = "ledger.migrate";
 /// Creates target tables that are not there.
@@ -64,10 +70,13 @@ pub const ALL: &[&str] = &[
     CRAWL_FINISH,
     PROOF_COMMIT,
     REPORT_PUT,
+    REPORT_WRITE,
     CRAWL_RENEW,
     QUERY_RUN,
+    QUERY_STOP,
     CATALOG_DEFINE,
     INBOX_ACKNOWLEDGE,
+    INBOX_GIVE_BACK,
     LEDGER_MIGRATE,
     TARGET_CREATE,
     MACHINE_HEARTBEAT,

@@ -13,6 +13,8 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_sdk_s3::config::{ProvideCredentials, SharedCredentialsProvider, StalledStreamProtectionConfig};
 
+use sluicegate_state::seam::Seam;
+
 use super::failure::causes;
 use crate::failure::{Failure, Outcome};
 
@@ -56,6 +58,7 @@ pub struct AwsClients {
     sns: aws_sdk_sns::Client,
     region: String,
     credentials: Option<SharedCredentialsProvider>,
+    seam: Seam,
 }
 
 /// How long things may take, and how often they are tried.
@@ -137,7 +140,20 @@ impl AwsClients {
             sns: aws_sdk_sns::Client::from_conf(sns),
             region,
             credentials: config.credentials_provider(),
+            seam: Seam::default(),
         })
+    }
+
+    /// The same clients with the seam of the process, for the effects that happen inside of an adapter and that no port has
+    /// a word for.
+    #[must_use]
+    pub fn with_seam(self, seam: Seam) -> Self {
+        Self { seam, ..self }
+    }
+
+    /// What such effects go through.
+    pub(super) fn seam(&self) -> &Seam {
+        &self.seam
     }
 
     /// The S3 client, for what the ports have no word for.

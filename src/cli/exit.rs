@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use sluicegate_state::StateError;
+use sluicegate_state::seam::Injected;
 
 use crate::config::ConfigError;
 use crate::failure::{Failure, FailureKind};
@@ -66,6 +67,12 @@ impl From<StateError> for Stop {
     fn from(error: StateError) -> Self {
         let newer = matches!(error, StateError::NewerSchema { .. });
         Self { exit: if newer { Exit::Usage } else { Exit::Failed }, message: error.to_string() }
+    }
+}
+
+impl From<Injected> for Stop {
+    fn from(injected: Injected) -> Self {
+        Failure::from(injected).into()
     }
 }
 

@@ -1,6 +1,7 @@
 //! A stand-in for Athena that runs one kind of statement, CREATE OR REPLACE VIEW, and keeps the view in the tests' Glue in
 //! the form in which Athena keeps one: written anew in its own words.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use regex::Regex;
@@ -20,6 +21,9 @@ pub(crate) enum Mood {
     Fails,
     /// Cancels each statement.
     Cancels,
+    /// Runs each statement until it is asked to stop.
+    #[allow(dead_code, reason = "the real kills stop a statement, the tests of the catalog do not")]
+    Runs,
 }
 
 /// The states that a statement goes through.
@@ -29,13 +33,15 @@ type States = Vec<&'static str>;
 pub(crate) struct Athena {
     pub(crate) url: String,
     statements: Arc<Mutex<Vec<Value>>>,
+    stops: Arc<AtomicUsize>,
 }
 
 impl Athena {
     pub(crate) fn start(glue: GlueEndpoint, mood: Mood) -> Self {
         let statements: Arc<Mutex<Vec<Value>>> = Arc::default();
         let states: Mutex<States> = Mutex::default();
-        let seen = statements.clone();
+        let stops: Arc<AtomicUsize> = Arc::default();
+        let (seen, stopped) = (statements.clone(), stops.clone());
         let url = http::serve(move |operation, body| {
             let input: Value = serde_json::from_slice(body).unwrap();
             let output = match operation.trim_start_matches("AmazonAthena.") {
@@ -45,6 +51,7 @@ impl Athena {
                         Mood::Keeps | Mood::Forgets => vec!["RUNNING", "QUEUED", "SUCCEEDED"],
                         Mood::Fails => vec!["FAILED"],
                         Mood::Cancels => vec!["RUNNING", "CANCELLED"],
+                        Mood::Runs => vec!["RUNNING"],
                     };
                     order.reverse();
                     *states.lock().unwrap() = order;
@@ -59,11 +66,21 @@ impl Athena {
                     let status = json!({ "State": state, "StateChangeReason": "line 1:8: SYNTAX_ERROR" });
                     json!({ "QueryExecution": { "QueryExecutionId": input["QueryExecutionId"], "Status": status } })
                 }
+                "StopQueryExecution" => {
+                    stopped.fetch_add(1, Ordering::SeqCst);
+                    json!({})
+                }
                 other => panic!("nobody asks Athena for {other}"),
             };
             Some((200, output))
         });
-        Self { url, statements }
+        Self { url, statements, stops }
+    }
+
+    /// How often it was asked to stop a statement.
+    #[allow(dead_code, reason = "as above")]
+    pub(crate) fn stops(&self) -> usize {
+        self.stops.load(Ordering::SeqCst)
     }
 
     /// Every start, as it was asked for.

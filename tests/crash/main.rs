@@ -36,8 +36,8 @@ use chrono::TimeDelta;
 use fault::{Kind, Strike};
 use run::{Report, run, run_with_an_old_copy};
 use sluicegate::effects::{
-    ALERT_PUSH, ARCHIVE_PUT, CATALOG_DEFINE, CURATED_PUT, LISTING_CLAIM, PROOF_COMMIT, QUERY_RUN, REPORT_PUT,
-    SUBSCRIPTION_CONFIRM, WAREHOUSE_COMMIT,
+    ALERT_PUSH, ARCHIVE_PUT, CATALOG_DEFINE, CURATED_PUT, INBOX_GIVE_BACK, LISTING_CLAIM, PROOF_COMMIT,
+    QUERY_RUN, QUERY_STOP, REPORT_PUT, REPORT_WRITE, SUBSCRIPTION_CONFIRM, WAREHOUSE_COMMIT,
 };
 use sluicegate_state::effects::{ADOPT, ATTEMPT_FAILED, BURY};
 
@@ -150,6 +150,15 @@ const NO_QUERY: (&str, &str) =
 /// What only `reconcile` and what a person does. Each of its moments is tried in mending.rs and replaying.rs.
 const NO_PROOF: (&str, &str) = (PROOF_COMMIT, "no drain proves or mends anything");
 const NO_REPORT: (&str, &str) = (REPORT_PUT, "no drain writes a report");
+const NO_REPORT_FILE: (&str, &str) =
+    (REPORT_WRITE, "a command's own, around its proof; tests/kills kills and fails it");
+/// What only the adapters of AWS do.
+const NO_ATHENA: (&str, &str) =
+    (QUERY_STOP, "Athena's alone; tests/kills and tests/athena stop a statement there");
+const NO_QUEUE: (&str, &str) = (
+    INBOX_GIVE_BACK,
+    "a queue's alone, and a folder has nothing to take back; tests/kills kills and fails it",
+);
 
 #[test]
 fn a_process_dies_at_each_moment() {
@@ -169,6 +178,9 @@ fn a_process_dies_at_each_moment() {
             NO_PROOF,
             NO_REPORT,
             NO_QUERY,
+            NO_REPORT_FILE,
+            NO_ATHENA,
+            NO_QUEUE,
         ],
     );
 }
@@ -204,6 +216,9 @@ fn each_effect_fails_once() {
             NO_PROOF,
             NO_REPORT,
             NO_QUERY,
+            NO_REPORT_FILE,
+            NO_ATHENA,
+            NO_QUEUE,
         ],
     );
 }
@@ -216,7 +231,19 @@ fn everything_fails_from_a_moment_on_until_a_restart() {
     // A process that cannot even make itself known starts again, and buries what it left.
     assert_all_struck(
         &tried,
-        &[NOBODY_TOLD, NOTHING_LOST, NOTHING_LISTED, NO_ENDPOINT, NO_PIPELINE, NO_PROOF, NO_REPORT, NO_QUERY],
+        &[
+            NOBODY_TOLD,
+            NOTHING_LOST,
+            NOTHING_LISTED,
+            NO_ENDPOINT,
+            NO_PIPELINE,
+            NO_PROOF,
+            NO_REPORT,
+            NO_QUERY,
+            NO_REPORT_FILE,
+            NO_ATHENA,
+            NO_QUEUE,
+        ],
     );
 }
 

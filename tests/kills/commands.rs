@@ -107,11 +107,11 @@ fn a_lost_state(prepared: &Project, after: bool) -> Project {
     project
 }
 
-/// A proof that dies as it is recorded, and as each file of its report is put.
+/// A proof that dies as it is recorded, and as files of its report are written and put.
 fn a_proof(prepared: &Project, after: bool) -> Project {
     let mut project = copy_of(prepared);
     restart_until_done(&project, DRAIN);
-    for at in ["proof.commit:1", "report.put:1", "report.put:2"] {
+    for at in ["proof.commit:1", "report.write:1", "report.put:1", "report.write:3", "report.put:2"] {
         must_die(&mut project, &["reconcile"], &format!("{at}:{}", moment(after)));
     }
     project.run(&["reconcile"]).exits(0).prints("BALANCED");

@@ -152,7 +152,7 @@ fn a_proof(prepared: &Project, way: &'static str) -> Project {
     restart_until_done(&project, DRAIN);
     fail_each(&mut project, QUERY, &["query.run"], way);
     project.run(QUERY).exits(0);
-    fail_each(&mut project, &["reconcile"], &["proof.commit", "report.put"], way);
+    fail_each(&mut project, &["reconcile"], &["proof.commit", "report.put", "report.write"], way);
     project.run(&["reconcile"]).exits(0).prints("BALANCED");
     fs::remove_dir_all(project.path("var/curated/.reports")).unwrap();
     all_is_done(&project);
@@ -206,8 +206,11 @@ fn every_effect_fails_before_it_after_it_and_happens_late() {
     let mut failures = embedded().clone();
     #[cfg(feature = "aws")]
     {
-        let Some(cloud) = crate::failing_cloud::failures() else { return };
-        failures.extend(cloud.clone());
+        let (Some(cloud), Some(ends)) = (crate::failing_cloud::failures(), crate::stopping::failures())
+        else {
+            return;
+        };
+        failures.extend(cloud.iter().chain(ends).cloned());
     }
     counted(
         "failures",
@@ -217,7 +220,7 @@ fn every_effect_fails_before_it_after_it_and_happens_late() {
     let names = sluicegate::effects::ALL.iter().chain(sluicegate_state::effects::ALL);
     let moments = names.flat_map(|name| WAYS.iter().map(|way| ((*name).to_owned(), *way)));
     let here = |name: &str| match name {
-        "listing.claim" | "catalog.define" => cfg!(feature = "aws"),
+        "listing.claim" | "catalog.define" | "query.stop" | "inbox.give_back" => cfg!(feature = "aws"),
         "subscription.confirm" => has_endpoint(),
         _ => true,
     };

@@ -92,6 +92,8 @@ mod failing;
 #[cfg(feature = "aws")]
 mod failing_cloud;
 mod restored;
+#[cfg(feature = "aws")]
+mod stopping;
 #[allow(dead_code, reason = "the words are for the page, which tests/crash makes")]
 mod story;
 #[cfg(feature = "aws")]
@@ -131,11 +133,14 @@ fn every_effect_is_met_by_a_real_kill() {
     #[cfg(feature = "aws")]
     {
         kills.add(catalog::kills());
-        let (Some(cloud), Some(subscription)) = (cloud::kills(), subscription::kills()) else {
+        let (Some(cloud), Some(ends), Some(subscription)) =
+            (cloud::kills(), stopping::kills(), subscription::kills())
+        else {
             // What is missing was named by the tests themselves.
             return;
         };
         kills.add(cloud);
+        kills.add(ends);
         kills.add(subscription);
     }
     counted(

@@ -255,11 +255,32 @@ pub(crate) const RARER: &[Line] = &[
         "the next proof writes a report of its own",
     ),
     line(
+        "report.write",
+        "reconcile",
+        "the proof, and no report in the state folder",
+        "the report, or a part of it",
+        "the next proof writes a report of its own",
+    ),
+    line(
         "query.run",
         "query",
         "nothing was asked",
         "Athena has answered into its bucket, and nobody has read it",
         "the statement, which only reads, is run again",
+    ),
+    line(
+        "query.stop",
+        "query, when it is stopped",
+        "the statement runs in Athena, and nobody waits for it",
+        "Athena stops the statement",
+        "a statement that was not stopped goes on to its own end: it only reads, but it is paid for",
+    ),
+    line(
+        "inbox.give_back",
+        "drain or listen, at an end that came before the journal",
+        "messages that were taken and not journaled are hidden in the queue",
+        "the queue hands them out again",
+        "what is hidden shows again when its visibility timeout has passed; a drain waits for that",
     ),
     line(
         "catalog.define",

@@ -8,6 +8,7 @@ use aws_sdk_athena::types::{
 };
 
 use super::AthenaQueryEngine;
+use crate::effects;
 use crate::failure::{Failure, Outcome};
 use crate::ports::query_engine::Scan;
 use crate::query_text::Statement;
@@ -131,8 +132,10 @@ impl<'a> Execution<'a> {
 
     /// Asks Athena to stop the run, and says how that went.
     fn stop(&self) -> Failure {
-        let request = self.engine.clients.athena().stop_query_execution().query_execution_id(&self.id);
-        match self.engine.call("stop it", true, || request.clone().send()) {
+        let clients = &self.engine.clients;
+        let request = clients.athena().stop_query_execution().query_execution_id(&self.id);
+        let stop = || self.engine.call("stop it", true, || request.clone().send());
+        match clients.seam().perform(effects::QUERY_STOP, stop) {
             Ok(_) => {
                 Failure::permanent(format!("stopped, and Athena was told to stop the query {}", self.id))
             }

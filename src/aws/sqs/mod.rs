@@ -236,15 +236,16 @@ impl Inbox for SqsInbox {
 }
 
 impl Drop for SqsInbox {
-    /// What came and was not journaled, because the journal could not be written, is somebody else's to take.
+    /// What came and was not journaled, because the journal could not be written or the end came first, is somebody else's
+    /// to take.
     fn drop(&mut self) {
-        if self.unacknowledged.is_empty() {
-            return;
+        let mut receipts: Vec<String> = std::mem::take(&mut self.unacknowledged).into_iter().collect();
+        if let Some(receivers) = self.receivers.take() {
+            receipts.extend(receivers.stop());
         }
-        let receipts: Vec<String> = std::mem::take(&mut self.unacknowledged).into_iter().collect();
-        let give_back = self.queue.release(&receipts);
-        // Out of time, they come back by themselves.
-        let _ = self.queue.block_on(async { tokio::time::timeout(GIVE_BACK_TIME, give_back).await });
+        if !receipts.is_empty() {
+            self.queue.give_back(&receipts, GIVE_BACK_TIME);
+        }
     }
 }
 

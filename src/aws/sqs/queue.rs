@@ -9,9 +9,11 @@ use aws_sdk_sqs::types::{
 };
 
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::super::client::AwsClients;
 use super::super::failure::{HttpResponse, failure};
+use crate::effects;
 use crate::failure::{Failure, Outcome};
 
 /// What SQS gives, deletes and changes in one request.
@@ -46,7 +48,10 @@ impl Queue {
         self.clients.block_on(future)
     }
 
-    pub(super) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    pub(super) fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
         self.clients.spawn(future)
     }
 
@@ -87,15 +92,28 @@ impl Queue {
         }
     }
 
-    /// Lets others have messages at once that nobody here will journal. Whatever fails, they come back by themselves.
-    pub(super) async fn release(&self, receipts: &[String]) {
+    /// Lets others have messages at once that nobody here will journal, and spends no more than `longest` on it. Whatever
+    /// fails, they come back by themselves.
+    pub(super) fn give_back(&self, receipts: &[String], longest: Duration) {
+        let release = || {
+            let released = self.block_on(async { timeout(longest, self.release(receipts)).await });
+            released.map_err(|_| Failure::transient("no time is left to give all messages back"))?
+        };
+        if let Err(failure) = self.clients.seam().perform(effects::INBOX_GIVE_BACK, release) {
+            tracing::debug!("{failure}");
+        }
+    }
+
+    async fn release(&self, receipts: &[String]) -> Outcome<()> {
+        let mut trouble = Ok(());
         for chunk in receipts.chunks(MOST_AT_ONCE) {
             let entries: Vec<_> = chunk.iter().enumerate().filter_map(visible_now).collect();
             let request = self.sqs().change_message_visibility_batch().queue_url(&self.url);
             if let Err(error) = request.set_entries(Some(entries)).send().await {
-                tracing::debug!("{}", self.trouble("giving messages back to", &error));
+                trouble = Err(self.trouble("giving messages back to", &error));
             }
         }
+        trouble
     }
 
     /// Every trouble with a queue passes, for nothing is wrong with any message: the queue is made again, the policy

@@ -23,16 +23,17 @@ const LEAST_EMPTY: Duration = Duration::from_millis(200);
 /// that SQS documents ends a long poll early, and whether it notices that nobody listens any more is not documented either,
 /// so a poll that is broken off may still hide messages: a drain waits for those, see [`super::SqsInbox`].
 const LAST_ANSWER: Duration = Duration::from_secs(1);
-/// The most time that a stop spends on giving messages back.
+/// The most time that a stop waits for receivers to tell what they still have.
 const STOP_TIME: Duration = Duration::from_secs(3);
 
-/// The running receivers; dropping them stops them.
+/// The running receivers.
 pub(super) struct Receivers {
     queue: Queue,
     batches: mpsc::Receiver<Vec<Received>>,
     trouble: Trouble,
     stop: watch::Sender<bool>,
-    running: Vec<JoinHandle<()>>,
+    /// Each ends with the messages that nobody took from it.
+    running: Vec<JoinHandle<Vec<Received>>>,
 }
 
 /// Why the queue cannot be read now. One receiver that failed while others wait for messages is no trouble yet.
@@ -93,31 +94,27 @@ impl Receivers {
             _ => Ok(messages),
         }
     }
-}
 
-impl Drop for Receivers {
-    /// Receivers stop, and what they have is given back to the queue, so that nobody waits for its visibility timeout.
-    fn drop(&mut self) {
-        self.stop.send_replace(true);
-        self.batches.close();
-        let Self { queue, batches, running, .. } = self;
-        let give_back = async {
+    /// Stops the receivers; the receipts of what they have received and nobody has taken, to be given back.
+    pub(super) fn stop(self) -> Vec<String> {
+        let Self { queue, mut batches, stop, running, .. } = self;
+        stop.send_replace(true);
+        batches.close();
+        let mut left = Vec::new();
+        let collect = async {
             while let Some(messages) = batches.recv().await {
-                queue.release(&receipts(&messages)).await;
+                left.extend(messages);
             }
-            // A closed channel says nothing about polls that are under way: their receivers give back what still comes.
+            // A closed channel says nothing about polls that are under way: their receivers end with what still comes.
             for receiver in running {
                 // A receiver that panicked has said so, and what it had comes back by itself.
-                let _ = receiver.await;
+                left.extend(receiver.await.unwrap_or_default());
             }
         };
-        // Out of time, they come back by themselves.
-        let _ = queue.block_on(async { tokio::time::timeout(STOP_TIME, give_back).await });
+        // Out of time, the rest comes back by itself.
+        let _ = queue.block_on(async { tokio::time::timeout(STOP_TIME, collect).await });
+        left.into_iter().map(|message| message.receipt).collect()
     }
-}
-
-fn receipts(messages: &[Received]) -> Vec<String> {
-    messages.iter().map(|message| message.receipt.clone()).collect()
 }
 
 struct Receiver {
@@ -130,17 +127,22 @@ struct Receiver {
 }
 
 impl Receiver {
-    async fn run(mut self) {
+    /// Receives until it is stopped; what it has then and nobody takes any more.
+    async fn run(mut self) -> Vec<Received> {
         let mut failures = 0;
         while !*self.stopped.borrow() {
             let began = Instant::now();
-            let Some(received) = self.receive().await else { return };
+            let Some(received) = self.receive().await else { break };
             let pause = match received {
                 Ok(messages) => {
                     failures = 0;
                     self.trouble.set(self.number, None);
                     let did_not_wait = messages.is_empty() && began.elapsed() < LEAST_EMPTY;
-                    self.hand_over(messages).await;
+                    if !messages.is_empty()
+                        && let Err(refused) = self.batches.send(messages).await
+                    {
+                        return refused.0;
+                    }
                     did_not_wait.then(|| jittered(FIRST_PAUSE, FIRST_PAUSE, 0))
                 }
                 Err(failure) => {
@@ -151,11 +153,12 @@ impl Receiver {
             };
             if let Some(pause) = pause {
                 tokio::select! {
-                    _ = self.stopped.changed() => return,
+                    _ = self.stopped.changed() => break,
                     () = tokio::time::sleep(pause) => {}
                 }
             }
         }
+        Vec::new()
     }
 
     /// What one long poll brought; `None` when it was broken off by a stop.
@@ -166,15 +169,6 @@ impl Receiver {
             biased;
             _ = stopped.changed() => tokio::time::timeout(LAST_ANSWER, receiving).await.ok(),
             received = &mut receiving => Some(received),
-        }
-    }
-
-    async fn hand_over(&self, messages: Vec<Received>) {
-        if messages.is_empty() {
-            return;
-        }
-        if let Err(refused) = self.batches.send(messages).await {
-            self.queue.release(&receipts(&refused.0)).await;
         }
     }
 }

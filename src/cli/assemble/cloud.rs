@@ -21,6 +21,7 @@ mod with_aws {
         S3Store, SnsAlarm, SqsInbox, SqsOptions, StatementPlace,
     };
     use crate::cli::exit::Stop;
+    use crate::cli::seam::seam;
     use crate::config::{Config, Location, TopicArn};
     use crate::job::Job;
     use crate::pipeline::context::Context;
@@ -39,7 +40,7 @@ mod with_aws {
         if let Some(clients) = CLIENTS.get() {
             return Ok(clients.clone());
         }
-        let made = AwsClients::from_environment()?;
+        let made = AwsClients::from_environment()?.with_seam(seam());
         Ok(CLIENTS.get_or_init(|| made).clone())
     }
 

@@ -28,7 +28,8 @@ pub(super) fn write(context: &Context, report: &Report) -> Result<PathBuf, Stop>
     std::fs::create_dir_all(&folder).map_err(failed)?;
     for (extension, content) in files {
         let name = format!("{stamp}.{extension}");
-        std::fs::write(folder.join(&name), &content).map_err(failed)?;
+        let write = || std::fs::write(folder.join(&name), &content).map_err(failed);
+        context.seam.perform(effects::REPORT_WRITE, write)?;
         put(context, &format!("{FOLDER}/dt={}/{name}", &report.at[..10]), content);
     }
     Ok(page)

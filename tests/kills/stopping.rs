@@ -1,0 +1,117 @@
+//! What is done at an end that came too soon: the statement that runs in Athena is stopped, and messages that were not
+//! journaled are given back to the queue. Both are killed, and both fail; the other side then does without.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::{Mutex, OnceLock};
+
+use crate::athena::Mood;
+use crate::catalog::world::World;
+use crate::cloud::Deployment;
+use crate::deaths::{
+    FAULT, KILL_AT, Kills, TRACE, counted, moment, must_die, restart_until_done, side_by_side, was_killed,
+};
+use crate::documents::windows;
+use crate::embedded::DRAIN;
+use crate::failing::{Failures, traced};
+
+/// The journal cannot be written once, and the drain does not wait until it can.
+const NOT_JOURNALED: &str = "journal.commit:1:before";
+const IMPATIENT: &[&str] = &["drain", "--patience", "0s"];
+const WORKERS: usize = 3;
+
+/// How an effect goes wrong: by a death, or by a failure.
+type Fate = (&'static str, &'static str);
+
+/// A query that a person stops, and that meets its fate at that; how it ended, and how often Athena was asked to stop.
+fn stopped_query((variable, word): Fate, trace: &Path) -> (ExitStatus, usize) {
+    let world = World::with_athena(Mood::Runs);
+    let mut query = world.command(&["query", "SELECT 1"]);
+    query.env(variable, format!("query.stop:1:{word}")).env(TRACE, trace);
+    let mut query = query.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    crate::support::until("the statement runs", || (world.athena.statements().len() == 1).then_some(()));
+    interrupt(&query);
+    let status = crate::support::until("it ends", || query.try_wait().unwrap());
+    (status, world.athena.stops())
+}
+
+fn interrupt(child: &Child) {
+    let kill = format!("kill -INT {}", child.id());
+    assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success(), "{kill}");
+}
+
+/// A statement is stopped, or left to its own end.
+fn a_statement(fate: Fate, trace: &Path) {
+    let (status, stops) = stopped_query(fate, trace);
+    assert_eq!(stops, usize::from(fate.1 != "before"), "{fate:?}");
+    if fate.0 == KILL_AT {
+        assert!(was_killed(status), "{fate:?}: {status}");
+    } else {
+        assert_eq!(status.code(), Some(1), "{fate:?}: {:?}", status.signal());
+    }
+}
+
+/// Messages that were taken, and that the journal did not take, are all there for the next drain.
+fn messages((variable, word): Fate, trace: &Path) {
+    let mut deployment = Deployment::new(false).expect("the servers are there");
+    let [documents, _] = windows().map(crate::cloud_world::below_prefix);
+    deployment.world.upload(&documents);
+    let machine = &mut deployment.machine;
+    let at = format!("inbox.give_back:1:{word}");
+    if variable == KILL_AT {
+        machine.set(FAULT, NOT_JOURNALED);
+        must_die(machine, IMPATIENT, &at);
+    } else {
+        machine.set(FAULT, format!("{NOT_JOURNALED},{at}"));
+        machine.set(TRACE, machine.path("trace").to_str().unwrap().to_owned());
+        machine.run(IMPATIENT);
+    }
+    machine.set(FAULT, "");
+    restart_until_done(machine, DRAIN);
+    deployment.check(&documents);
+    std::fs::copy(deployment.machine.path("trace"), trace).unwrap();
+}
+
+/// Every fate of both, and what the traces tell.
+fn ends() -> Option<&'static (Kills, Failures)> {
+    static ENDS: OnceLock<Option<(Kills, Failures)>> = OnceLock::new();
+    ENDS.get_or_init(|| {
+        Deployment::new(false)?;
+        let fates =
+            [(KILL_AT, "before"), (KILL_AT, "after"), (FAULT, "before"), (FAULT, "after"), (FAULT, "slowly")];
+        let kinds: [fn(Fate, &Path); 2] = [messages, a_statement];
+        let tasks: Vec<_> = kinds.iter().flat_map(|kind| fates.map(|fate| (*kind, fate))).collect();
+        let told = Mutex::new((Kills::default(), Failures::new()));
+        side_by_side(WORKERS, &tasks, |(kind, fate)| {
+            let trace = tempfile::NamedTempFile::new().unwrap();
+            kind(*fate, trace.path());
+            let mut told = told.lock().unwrap();
+            told.0.add(&Kills::traced(trace.path()));
+            told.1.extend(traced(trace.path()));
+        });
+        Some(told.into_inner().unwrap())
+    });
+    ENDS.get().and_then(Option::as_ref)
+}
+
+/// The kills; none, and a word about how to get them, where a server is missing.
+pub(crate) fn kills() -> Option<&'static Kills> {
+    ends().map(|(kills, _)| kills)
+}
+
+/// The failures.
+pub(crate) fn failures() -> Option<&'static Failures> {
+    ends().map(|(_, failures)| failures)
+}
+
+#[test]
+fn an_end_that_came_too_soon_is_killed_and_fails_too() {
+    let Some(kills) = kills() else { return };
+    counted("kills-ends", kills.count(), "kills of a program that stops a statement, or gives messages back");
+    for effect in ["query.stop", "inbox.give_back"] {
+        for after in [false, true] {
+            assert!(kills.met(effect, after), "{effect}: {}", moment(after));
+        }
+    }
+}
