@@ -60,7 +60,8 @@ pub(super) fn candidates(
 /// Whether a notification told of this very object, with whatever sequencer.
 ///
 /// One without version and sequencer is told from those of other uploads of the same content by its time alone, and another
-/// machine may have ended it with one of those. Once it has come to its end, the ledger knows better.
+/// machine may have ended it with one of those. Once it has come to its end, the ledger knows better. Of a file the eTag says
+/// when it was written, to the nanosecond; and of two within a second the ledger keeps one.
 pub fn is_journaled(
     store: &Store,
     landing: &dyn ObjectStore,
@@ -71,7 +72,10 @@ pub fn is_journaled(
         let n = &entry.notification;
         let is_meant =
             n.bucket == landing.bucket() && is_about(info, n.version_id.as_deref(), &n.etag, n.event_time);
-        let is_certain = witness == Witness::Journal || n.version_id.is_some() || n.sequencer.is_some();
+        let is_certain = witness == Witness::Journal
+            || n.version_id.is_some()
+            || n.sequencer.is_some()
+            || info.version == VersionSource::Content;
         if is_meant && (is_certain || !is_done(store, &entry)?) {
             return Ok(true);
         }

@@ -4,13 +4,15 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use sluicegate::failure::Failure;
 use sluicegate::folder::FolderStore;
+use sluicegate::pipeline::context::Context;
 use sluicegate::pipeline::fleet::FleetStage;
 use sluicegate::pipeline::missed::{Witness, is_journaled};
 use sluicegate::pipeline::scheduler::run_serially;
 use sluicegate::pipeline::stage::Stage;
 use sluicegate::ports::clock::Clock;
-use sluicegate::ports::object_store::ObjectStore;
+use sluicegate::ports::object_store::{ObjectInfo, ObjectStore, VersionSource};
 use sluicegate_state::seam::Seam;
 use sluicegate_state::{Incarnation, Store};
 
@@ -72,6 +74,42 @@ fn only_what_nobody_knows_and_nobody_will_announce_was_missed() {
     assert_eq!((totals.received, totals.missed), (3, 2));
 }
 
+/// Drains of a timer, each of which ends at once because the ledger is away, list the landing between them.
+#[test]
+fn while_the_ledger_is_away_the_landing_is_listed_whatever_process_is_there_then() {
+    let world = World::new(true);
+    std::fs::create_dir_all(world.path("archive")).unwrap();
+    let mut ours = context(&world, "state", Seam::default(), "ours".to_owned());
+    let _we = lives(&world, "state", "ours");
+    let look = |context: Context| {
+        let context = Arc::new(context);
+        let fleet = FleetStage::new(context.clone(), false).unwrap();
+        run_serially(&mut [Box::new(fleet) as Box<dyn Stage>]).unwrap();
+        let missed = Store::open(&world.path("state"), Seam::default()).unwrap();
+        let missed = missed.notification_totals("invoices").unwrap().missed;
+        world.clock.advance(TimeDelta::minutes(1));
+        (Arc::into_inner(context).expect("the stage has ended"), missed)
+    };
+    ours = look(ours).0;
+    ours.open_warehouse = Box::new(|| Err(Failure::transient("away")));
+    landed(&world, "nobody told of it.txt", "2026-03-01T10:02:00Z");
+    let mut found = Vec::new();
+    for _ in 0..130 {
+        let missed;
+        (ours, missed) = look(ours);
+        found.push(missed);
+    }
+    assert_eq!(found[..59], [0; 59], "the ledger was there less than an hour ago");
+    assert_eq!(found[61..], [1; 69]);
+
+    // It comes back, and goes again: the hour begins anew.
+    ours.open_warehouse = context(&world, "state", Seam::default(), "ours".to_owned()).open_warehouse;
+    ours = look(ours).0;
+    landed(&world, "nor of this.txt", "2026-03-01T11:30:00Z");
+    ours.open_warehouse = Box::new(|| Err(Failure::transient("away")));
+    assert_eq!(look(ours).1, 1);
+}
+
 /// Without a sequencer, what has come to its end may have done so with an earlier upload of the same content (I2).
 #[test]
 fn where_no_sequencer_tells_the_ledger_is_asked_about_what_has_come_to_its_end() {
@@ -83,7 +121,10 @@ fn where_no_sequencer_tells_the_ledger_is_asked_about_what_has_come_to_its_end()
     let store = Store::open(&world.path("state"), Seam::default()).unwrap();
     let landing = FolderStore::new(world.path("landing"));
     let info = landing.head("ended.txt").unwrap().unwrap();
-    let is_certain = |witness| is_journaled(&store, &landing, &info, witness).unwrap();
-    assert!(is_certain(Witness::Journal));
-    assert!(!is_certain(Witness::Ledger));
+    let is_certain = |info: &ObjectInfo, witness| is_journaled(&store, &landing, info, witness).unwrap();
+    assert!(is_certain(&info, Witness::Ledger), "a file's eTag has its time in it");
+    // As in a bucket without versions.
+    let info = ObjectInfo { version: VersionSource::ETag(info.etag.clone()), ..info };
+    assert!(is_certain(&info, Witness::Journal));
+    assert!(!is_certain(&info, Witness::Ledger));
 }

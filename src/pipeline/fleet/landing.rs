@@ -1,8 +1,8 @@
 //! Lists the landings in their turn for what nobody told of.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use sluicegate_state::Timestamp;
 
 use crate::failure::Outcome;
@@ -10,7 +10,9 @@ use crate::job::Job;
 use crate::pipeline::missed::{self, Found, Witness};
 use crate::pipeline::stage::lies_ahead;
 
-use super::{ANNOUNCEMENT_TIME, FleetStage, LONELY_LISTING, LOOKUP, SCAN_INTERVAL};
+use super::{
+    ALONE_SINCE, ANNOUNCEMENT_TIME, FleetStage, LONELY_LISTING, LOOKUP, SCAN_INTERVAL, ends_the_run,
+};
 
 impl FleetStage {
     /// Once an hour in the whole fleet, and whenever a state is new or old, the landing is listed for what nobody told of.
@@ -52,27 +54,54 @@ impl FleetStage {
         claimed
     }
 
-    /// The same while the ledger is away: what it knows is found out at the load. Whether something was found.
-    pub(super) fn list_alone(&mut self) -> bool {
-        let now = self.context.clock.now();
-        if lies_ahead(self.next_lonely_listing, now, LONELY_LISTING) {
-            return false;
+    /// The same while the ledger is away, an hour after it was there or was listed without it: what it knows is found out at
+    /// the load. Whether something was found.
+    ///
+    /// # Errors
+    /// Of the state, or what ends the run. A landing that cannot be listed is listed in a minute again.
+    pub(super) fn list_alone(&mut self, now: Timestamp) -> Outcome<bool> {
+        if lies_ahead(self.next_lonely_look, now, SCAN_INTERVAL) {
+            return Ok(false);
         }
-        self.next_lonely_listing = now + LONELY_LISTING;
-        let mut found = false;
-        let jobs: Vec<Arc<Job>> = self.context.jobs.values().cloned().collect();
-        for job in &jobs {
-            if self.context.scanned_jobs.contains(&job.name) {
-                continue;
+        self.next_lonely_look = now + SCAN_INTERVAL;
+        match self.alone_since()? {
+            Some(since) if lies_ahead(since + LONELY_LISTING, now, LONELY_LISTING) => return Ok(false),
+            Some(_) => {}
+            None => {
+                self.store.set_meta(ALONE_SINCE, &now.to_rfc3339())?;
+                return Ok(false);
             }
-            found |= self.list_one_alone(job, now).unwrap_or_else(|failure| {
-                tracing::warn!("job {}: the landing cannot be listed now: {failure}", job.name);
-                self.next_lonely_listing = now + SCAN_INTERVAL;
-                // What fails may have had its effect all the same.
-                true
-            });
         }
-        found
+        let context = self.context.clone();
+        let (mut found, mut whole) = (false, true);
+        for job in context.jobs.values().filter(|job| !context.scanned_jobs.contains(&job.name)) {
+            match self.list_one_alone(job, now) {
+                Ok(journaled) => found |= journaled,
+                Err(failure) if ends_the_run(&failure) => return Err(failure),
+                Err(failure) => {
+                    tracing::warn!("job {}: the landing cannot be listed now: {failure}", job.name);
+                    // What fails may have had its effect all the same.
+                    (found, whole) = (true, false);
+                }
+            }
+        }
+        if whole {
+            self.store.set_meta(ALONE_SINCE, &now.to_rfc3339())?;
+        }
+        Ok(found)
+    }
+
+    fn alone_since(&self) -> Outcome<Option<Timestamp>> {
+        let at = self.store.meta(ALONE_SINCE)?;
+        Ok(at.and_then(|text| DateTime::parse_from_rfc3339(&text).ok()).map(|at| at.with_timezone(&Utc)))
+    }
+
+    /// The ledger answers: whose turn it is to list, it says.
+    pub(super) fn be_alone_no_more(&mut self) -> Outcome<()> {
+        if self.alone_since()?.is_some() {
+            self.store.set_meta(ALONE_SINCE, "")?;
+        }
+        Ok(())
     }
 
     fn list_one_alone(&mut self, job: &Job, now: Timestamp) -> Outcome<bool> {

@@ -46,6 +46,9 @@ const LOOKUP: usize = 500;
 
 const SCANNED_AT: &str = "fleet.scanned_at";
 const WHOLE_SCAN_AT: &str = "fleet.whole_scan_at";
+/// Since when the ledger has been away, or when this machine last listed its landings alone since then; empty while the
+/// ledger answers. In the state, because a drain that can do nothing without the ledger ends, and the next one goes on.
+const ALONE_SINCE: &str = "fleet.alone_since";
 
 /// Keeps an eye on the fleet.
 pub struct FleetStage {
@@ -54,7 +57,7 @@ pub struct FleetStage {
     ledger: LedgerConnection,
     next_heartbeat: Timestamp,
     next_scan: Timestamp,
-    next_lonely_listing: Timestamp,
+    next_lonely_look: Timestamp,
     failures: u64,
     /// Unfinished batches that the last scan found and left to machines that live, as far as the ledger knows.
     left_to_peers: u64,
@@ -78,15 +81,14 @@ impl FleetStage {
         let store = context.open_store()?;
         let ledger = LedgerConnection::new(context.clone());
         let start = DateTime::<Utc>::MIN_UTC;
-        let next_lonely_listing = context.clock.now() + LONELY_LISTING;
-        let (next_heartbeat, next_scan) = (start, start);
+        let (next_heartbeat, next_scan, next_lonely_look) = (start, start, start);
         Ok(Self {
             context,
             store,
             ledger,
             next_heartbeat,
             next_scan,
-            next_lonely_listing,
+            next_lonely_look,
             failures: 0,
             left_to_peers: 0,
             left_since: None,
@@ -107,6 +109,7 @@ impl FleetStage {
             return Ok(false);
         }
         let first_start = self.ledger_is_empty()?;
+        self.be_alone_no_more()?;
         let rebuild = self.is_older_than_a_day(SCANNED_AT, now)?;
         let whole_archive = rebuild || self.is_older_than_a_day(WHOLE_SCAN_AT, now)?;
         self.scan(whole_archive, rebuild && !first_start, now)?;
@@ -261,11 +264,16 @@ impl Stage for FleetStage {
         self.setback = None;
         if let Some(idle) = self.ledger.unreachable(&mut self.store)? {
             // What nobody told of is looked for all the same; what the ledger knows of it is found out at the load.
-            return Ok(if self.list_alone() {
-                Tick::Worked
-            } else {
-                Tick::Idle(self.rest_without_ledger(idle)?)
-            });
+            return match self.list_alone(now) {
+                Ok(true) => Ok(Tick::Worked),
+                Ok(false) => Ok(Tick::Idle(self.rest_without_ledger(idle)?)),
+                Err(failure) if ends_the_run(&failure) => Err(failure),
+                Err(failure) => {
+                    tracing::warn!("the landing cannot be listed now: {failure}");
+                    // What fails may have had its effect all the same.
+                    Ok(Tick::Worked)
+                }
+            };
         }
         match self.work() {
             Ok(found) => {
