@@ -85,6 +85,8 @@ pub struct ProofBatch {
     pub crawl_id: Option<String>,
     /// The state of that crawl.
     pub crawl_state: Option<String>,
+    /// Whether the catalog has ever begun it, as far as the ledger knows.
+    pub crawl_begun: bool,
     /// Members.
     pub members: u64,
     /// Verdicts about them.

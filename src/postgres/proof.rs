@@ -289,7 +289,9 @@ fn heads(
 ) -> Result<Vec<Row>, Error> {
     let sql = format!(
         "SELECT b.batch_id::text, b.incarnation, b.archive_key, b.definition_hash, {}, b.crawl_id, c.state,
-                b.documents::bigint, (SELECT count(*) FROM sluicegate.verdict v WHERE v.batch_id = b.batch_id)
+                b.documents::bigint, (SELECT count(*) FROM sluicegate.verdict v WHERE v.batch_id = b.batch_id),
+                EXISTS (SELECT 1 FROM sluicegate.crawl_attempt a
+                        WHERE a.crawl_id = b.crawl_id AND a.glue_crawl_id IS NOT NULL)
          FROM sluicegate.batch b LEFT JOIN sluicegate.crawl c ON c.crawl_id = b.crawl_id
          WHERE b.job = $1 AND b.batch_id > $2 AND {} ORDER BY b.batch_id LIMIT $4",
         time_text("b.published_at"),
@@ -379,6 +381,7 @@ impl Page {
             published_at: published_at.as_deref().map(parse_time).transpose()?,
             crawl_id: head.get(5),
             crawl_state: head.get(6),
+            crawl_begun: head.get(9),
             members: count(head.get(7)),
             verdicts: count(head.get(8)),
             batch_id,

@@ -7,7 +7,7 @@ use sluicegate_state::Timestamp;
 
 use crate::curated::{Counted, dt_of};
 use crate::failure::Outcome;
-use crate::job::Job;
+use crate::job::{Job, Window};
 use crate::ports::catalog::Catalog;
 use crate::ports::proof::{ProofBatch, ProofTable};
 use crate::ports::query_engine::{QueryEngine, Value};
@@ -33,17 +33,17 @@ pub(super) enum Coverage {
 }
 
 /// What the job's last crawl and its windows say.
-pub(super) struct Windows {
+pub(super) struct Windows<'a> {
     last_failed: bool,
-    previous_tick: Option<Timestamp>,
+    window: &'a Window,
     now: Timestamp,
 }
 
-impl Windows {
-    pub(super) fn ask(warehouse: &mut dyn Warehouse, job: &Job, now: Timestamp) -> Outcome<Self> {
+impl<'a> Windows<'a> {
+    pub(super) fn ask(warehouse: &mut dyn Warehouse, job: &'a Job, now: Timestamp) -> Outcome<Self> {
         let last = warehouse.last_crawl(&job.name)?;
         let last_failed = last.is_some_and(|crawl| crawl.state == "failed" || crawl.state == "given_up");
-        Ok(Self { last_failed, previous_tick: job.window.previous_tick(now), now })
+        Ok(Self { last_failed, window: &job.window, now })
     }
 
     pub(super) fn coverage(&self, batch: &ProofBatch) -> Coverage {
@@ -53,16 +53,17 @@ impl Windows {
         match batch.crawl_state.as_deref() {
             Some("succeeded") => Coverage::Covered,
             Some("failed" | "given_up") => Coverage::Failed,
-            Some(_) => Coverage::UnderWay,
             None if self.last_failed => Coverage::Failed,
-            None if self.is_late(batch) => Coverage::Late,
-            None => Coverage::UnderWay,
+            // A crawl that was claimed, and that the catalog does not begin, has not begun either.
+            _ if !batch.crawl_begun && self.is_late(batch) => Coverage::Late,
+            _ => Coverage::UnderWay,
         }
     }
 
+    /// Whether the window that it was published in ended long ago.
     fn is_late(&self, batch: &ProofBatch) -> bool {
-        let tick = self.previous_tick.zip(batch.published_at).filter(|(tick, published)| published <= tick);
-        tick.is_some_and(|(tick, _)| tick + LATE < self.now)
+        let end = batch.published_at.and_then(|published_at| self.window.next_tick(published_at));
+        end.is_some_and(|end| end + LATE < self.now)
     }
 }
 

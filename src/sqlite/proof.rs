@@ -329,7 +329,9 @@ fn each_row(
 fn heads(connection: &Connection, job: &str, day: Option<&str>, after: &str) -> rusqlite::Result<Vec<Head>> {
     let sql = format!(
         "SELECT b.batch_id, b.incarnation, b.archive_key, b.definition_hash, b.published_at, b.crawl_id, c.state,
-                b.documents, (SELECT count(*) FROM sluicegate_verdict v WHERE v.batch_id = b.batch_id)
+                b.documents, (SELECT count(*) FROM sluicegate_verdict v WHERE v.batch_id = b.batch_id),
+                EXISTS (SELECT 1 FROM sluicegate_crawl_attempt a
+                        WHERE a.crawl_id = b.crawl_id AND a.glue_crawl_id IS NOT NULL)
          FROM sluicegate_batch b LEFT JOIN sluicegate_crawl c ON c.crawl_id = b.crawl_id
          WHERE b.job = ?1 AND b.batch_id > ?2 AND {OF_DAY} ORDER BY b.batch_id LIMIT ?4"
     );
@@ -345,6 +347,7 @@ fn heads(connection: &Connection, job: &str, day: Option<&str>, after: &str) -> 
             crawl_state: row.get(6)?,
             members: row.get(7)?,
             verdicts: row.get(8)?,
+            crawl_begun: row.get(9)?,
         })
     })?;
     rows.collect()
@@ -361,6 +364,7 @@ struct Head {
     crawl_state: Option<String>,
     members: u64,
     verdicts: u64,
+    crawl_begun: bool,
 }
 
 fn whole(connection: &Connection, head: Head, live: &Live) -> Outcome<ProofBatch> {
@@ -384,6 +388,7 @@ fn whole(connection: &Connection, head: Head, live: &Live) -> Outcome<ProofBatch
         definition_hash: head.definition_hash,
         crawl_id: head.crawl_id,
         crawl_state: head.crawl_state,
+        crawl_begun: head.crawl_begun,
         members: head.members,
         verdicts: head.verdicts,
     })

@@ -184,6 +184,39 @@ fn a_partition_that_was_dropped_is_registered_by_the_next_crawl() {
     assert_eq!(catalog.query_row(there, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
 }
 
+/// The window, a quarter of an hour, ended long ago, and nothing has begun since.
+#[test]
+fn a_crawl_that_never_began_is_told() {
+    let project = Project::new();
+    land(&project, 0..2, 2);
+    project.run(&["drain"]).exits(0);
+    reconcile(&project, &[], 0);
+    by_hand(&project, "UPDATE sluicegate_batch SET published_at = '2026-03-01T10:00:00.000Z'");
+    assert_eq!(
+        only(&reconcile(&project, &[], 3), "late_crawl")["documents"],
+        Value::from(Vec::<String>::new())
+    );
+    // Somebody claimed it, and the catalog refuses to begin.
+    by_hand(
+        &project,
+        "INSERT INTO sluicegate_crawl (crawl_id, job, window_end, state, owner, lease_until, batches, attempts, claimed_at)
+         VALUES ('one', 'invoices', '2026-03-01T10:15:00.000Z', 'running', 'gone', '2026-03-01T10:16:00.000Z', 1, 1,
+                 '2026-03-01T10:15:00.000Z')",
+    );
+    by_hand(&project, "UPDATE sluicegate_batch SET crawl_id = 'one'");
+    only(&reconcile(&project, &[], 3), "late_crawl");
+    by_hand(
+        &project,
+        "INSERT INTO sluicegate_crawl_attempt (crawl_id, attempt, owner, glue_crawl_id, state, started_at)
+         VALUES ('one', 1, 'gone', 'a crawl of the catalog', 'running', '2026-03-01T10:15:00.000Z')",
+    );
+    reconcile(&project, &[], 0);
+    by_hand(&project, "UPDATE sluicegate_crawl_attempt SET glue_crawl_id = NULL");
+    let found = only(&reconcile(&project, &[], 3), "late_crawl");
+    as_told(&project, found["command"].as_str().unwrap()).exits(0);
+    assert_eq!(reconcile(&project, &[], 0)["balanced"], true);
+}
+
 #[test]
 fn originals_that_are_gone_are_told() {
     let project = loaded();
