@@ -70,14 +70,18 @@ impl DayParts<'_> {
             self.findings.iter().filter(|finding| finding.kind == super::finding::Kind::UnsettledDocument);
         let balance = balance(self.ledger, self.flight, unsettled.map(|finding| finding.count).sum());
         let places = self.places(&balance);
+        // What is in no place has to be accepted itself; an acceptance of something else does not explain it.
+        let mut is_explained = balance.difference == 0;
         let told = self.findings.into_iter().map(|finding| {
+            let explains = finding.explains_difference();
             let mut told = finding.tell(self.job);
             told.accepted = self.accepted.get(&told.id).cloned();
+            is_explained |= explains && told.accepted.is_some();
             told
         });
         let (accepted, discrepancies): (Vec<Discrepancy>, Vec<_>) =
             told.partition(|told| told.accepted.is_some());
-        let balanced = discrepancies.is_empty() && (balance.difference == 0 || !accepted.is_empty());
+        let balanced = discrepancies.is_empty() && is_explained;
         let away = balance.rejected
             + balance.conflict
             + balance.superseded

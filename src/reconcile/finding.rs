@@ -55,6 +55,11 @@ impl Kind {
         }
     }
 
+    /// Whether it names documents that are in no place: the difference of a balance.
+    fn is_in_no_place(self) -> bool {
+        matches!(self, Self::MissedDocument | Self::LostBatch | Self::UnsettledDocument)
+    }
+
     fn command(self, id: &str, batch_id: Option<&str>) -> String {
         let batch = batch_id.unwrap_or_default();
         match self {
@@ -97,6 +102,11 @@ pub(super) struct Finding {
 }
 
 impl Finding {
+    /// Whether it explains why something that was received is in no line of the balance.
+    pub(super) fn explains_difference(&self) -> bool {
+        self.kind.is_in_no_place()
+    }
+
     pub(super) fn new(
         day: NaiveDate,
         kind: Kind,

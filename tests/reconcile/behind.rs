@@ -1,6 +1,6 @@
 //! A database that was restored to the past is refused, shown what it lost, and has it again: once, as it was.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::corpus::Random;
 use crate::support::{Project, files_under};
-use crate::world::{Blocked, as_told, discrepancies, invoice, kinds, land, reconcile};
+use crate::world::{Blocked, as_told, date, day, discrepancies, invoice, kinds, land, reconcile};
 
 const MEND: [&str; 5] =
     ["reconcile", "--ledger-behind", "--because", "the backup of Monday, ticket 7", "--yes"];
@@ -366,6 +366,46 @@ fn a_load_whose_originals_are_gone_is_named_and_does_not_stop_the_others() {
     fs::rename(&aside, &archive).unwrap();
     as_told(&project, &format!("{} --yes", lost["command"].as_str().unwrap())).exits(0);
     is_whole(&project, &loss);
+}
+
+/// One batch with documents of two days: both miss something, both say so, and one acceptance serves for both.
+#[test]
+fn a_lost_batch_is_told_on_each_of_its_days() {
+    let project = Project::new();
+    land(&project, 0..1, 3);
+    project.run(&["drain", "--crawl"]).exits(0);
+    let backup = Backup::of(&project);
+    land(&project, 1..2, 2);
+    land(&project, 2..3, 1);
+    project.run(&["drain", "--crawl"]).exits(0);
+    let batch = column(&project, "SELECT batch_id FROM sluicegate_batch ORDER BY load_number DESC LIMIT 1");
+    backup.restore(&project);
+    let archives = files_under(&project.path("var/archive"));
+    let (_, archive) = archives.into_iter().find(|(name, _)| name.contains(&batch[0])).unwrap();
+    fs::remove_file(archive).unwrap();
+    project.run(&MEND).exits(3).tells("is gone: put it back");
+    project.run(&["drain", "--crawl"]).exits(0);
+    let report = reconcile(&project, &[], 3);
+    let id_on = |date: &str| {
+        let told = day(&report, date)["discrepancies"].as_array().unwrap().clone();
+        let lost = told.into_iter().find(|found| found["kind"] == "lost_batch").expect("it is told");
+        assert_eq!(day(&report, date)["balance"]["difference"], 1);
+        lost["id"].as_str().unwrap().to_owned()
+    };
+    let ids: BTreeSet<String> = [date(2), date(1)].iter().map(|date| id_on(date)).collect();
+    assert_eq!(ids.len(), 1, "{report:#}");
+    // What is accepted besides explains nothing of what is in no place.
+    let (lost, others): (BTreeSet<String>, BTreeSet<String>) = discrepancies(&report)
+        .into_iter()
+        .map(|found| found["id"].as_str().unwrap().to_owned())
+        .partition(|id| ids.contains(id));
+    assert!(!others.is_empty(), "its CSV objects are nobody's");
+    for id in others {
+        reconcile(&project, &["--accept", &id, "--because", "a test"], 3);
+    }
+    let id = lost.first().unwrap();
+    let report = reconcile(&project, &["--accept", id, "--because", "the originals are gone"], 0);
+    assert_eq!(report["balanced"], true, "{report:#}");
 }
 
 #[test]

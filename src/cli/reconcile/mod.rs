@@ -192,7 +192,8 @@ impl Asked {
         let all = report.jobs.iter().flat_map(|day| day.discrepancies.iter().map(move |found| (day, found)));
         let matching: Vec<_> = all.filter(|(_, found)| found.id.starts_with(id)).collect();
         let (day, found) = match matching.as_slice() {
-            [one] => *one,
+            // One discrepancy may be told on each of its days.
+            [one, others @ ..] if others.iter().all(|(_, other)| other.id == one.1.id) => *one,
             [] => {
                 return Err(Stop::usage(format!(
                     "no discrepancy of this report has an id that begins with {id:?}; see: sluicegate reconcile"
