@@ -157,16 +157,20 @@ pub fn same_ledger(store: &Store, warehouse: &mut dyn Warehouse) -> Outcome<Ledg
     Ok(identity)
 }
 
-/// The newest load of this machine, where the ledger does not know it. Where that one was entered again from another
-/// machine, one that this state has as loaded and not yet published: nobody else could see that it was there.
+/// The newest load of this machine, where the ledger does not know it; else one that this state has as loaded and not yet
+/// published. Where the newest one was entered again from another machine, that did not bring such a one, for nobody else
+/// could see that it was there; and a machine that has only adopted it may have no load of its own.
 pub fn forgotten_load(store: &Store, warehouse: &mut dyn Warehouse) -> Outcome<Option<String>> {
-    let Some(newest) = fact(store, NEWEST_LOAD)? else { return Ok(None) };
-    if !warehouse.knows_batch(&newest)? {
+    if let Some(newest) = fact(store, NEWEST_LOAD)?
+        && !warehouse.knows_batch(&newest)?
+    {
         return Ok(Some(newest));
     }
     let given_up = fact(store, GIVEN_UP)?.unwrap_or_default();
-    let unpublished = store.batches_in(BatchState::Loaded, MOST_UNPUBLISHED)?.into_iter().map(|b| b.batch_id);
-    let ids: Vec<String> = unpublished.filter(|id| !given_up.split(' ').any(|other| other == id)).collect();
+    let mut unpublished = store.batches_in(BatchState::Loaded, MOST_UNPUBLISHED)?;
+    unpublished.extend(store.parked_batches(BatchState::Loaded, MOST_UNPUBLISHED)?);
+    let ids = unpublished.into_iter().map(|batch| batch.batch_id);
+    let ids: Vec<String> = ids.filter(|id| !given_up.split(' ').any(|other| other == id)).collect();
     let known = if ids.is_empty() { BTreeSet::new() } else { warehouse.known_batches(&ids)? };
     Ok(ids.into_iter().find(|batch_id| !known.contains(batch_id)))
 }
@@ -194,7 +198,10 @@ pub fn begin_reentry(
 /// The re-entry is over. What could not be entered a person knows by now, and it keeps this machine from its work no more: the
 /// newest load that the ledger has takes the place of the one that is lost.
 pub fn end_reentry(store: &mut Store, warehouse: &mut dyn Warehouse, refused: &[&str]) -> Outcome<()> {
-    store.set_meta(GIVEN_UP, &refused.join(" "))?;
+    // What was given up before stays so, though a look need not show it again: its job may be gone.
+    let before = fact(store, GIVEN_UP)?.unwrap_or_default();
+    let given_up: BTreeSet<&str> = before.split(' ').chain(refused.iter().copied()).collect();
+    store.set_meta(GIVEN_UP, Vec::from_iter(given_up).join(" ").trim())?;
     if forgotten_load(store, warehouse)?.is_some() {
         let newest = warehouse.identity()?.newest_batch;
         store.set_meta(NEWEST_LOAD, newest.as_deref().unwrap_or_default())?;

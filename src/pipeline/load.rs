@@ -134,12 +134,18 @@ impl LoadStage {
             Ok(loaded) => {
                 remember_load(&mut self.store, &batch.batch_id)?;
                 let now = context.clock.now();
-                self.store.complete_attempt(attempt, BatchEvent::Loaded, &loaded.cause, &[], now)?;
-                context.tally.add_verdicts(&loaded.verdicts);
+                // Before the batch can be published: what is put after that nobody would take.
                 if let Some(copies) = loaded.copies {
                     let sizes: Vec<u64> = copies.csvs.iter().map(|(_, bytes)| *bytes).collect();
                     context.handover.csvs.put(&batch.batch_id, copies, &sizes);
                 }
+                let completed =
+                    self.store.complete_attempt(attempt, BatchEvent::Loaded, &loaded.cause, &[], now);
+                if completed.is_err() {
+                    context.handover.csvs.take(&batch.batch_id);
+                }
+                completed?;
+                context.tally.add_verdicts(&loaded.verdicts);
                 Ok(())
             }
             Err(failure) => {

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use sluicegate::effects::{CURATED_PUT, PROOF_COMMIT, PUBLISHED_COMMIT, WAREHOUSE_COMMIT};
 use sluicegate::failure::{FailureKind, Outcome};
-use sluicegate::pipeline::ledger::check_identity;
+use sluicegate::pipeline::ledger::{check_identity, end_reentry};
 use sluicegate::ports::clock::Clock;
 use sluicegate::reconcile::behind::enter::{Entered, enter};
 use sluicegate::reconcile::behind::look::{LostLoad, look};
 use sluicegate::reconcile::mend::Person;
 use sluicegate_state::effects::META;
 use sluicegate_state::seam::Seam;
-use sluicegate_state::{BatchState, Store};
+use sluicegate_state::{AttemptFailure, BatchState, Stage, Store};
 
 use crate::fault::{Faults, Kind, Strike};
 use crate::landing::land;
@@ -290,5 +290,56 @@ fn a_load_of_which_only_the_archive_is_left_is_entered_where_another_one_needs_i
     assert!(entered.refused.is_empty(), "{:?}", entered.refused);
     assert_eq!(entered.entered.len(), 2, "the one that left its archive comes before the other");
     assert!(objects(&world) == all, "the objects are others than before");
+    assert!(is_accepted(&world));
+}
+
+/// A parked batch keeps what it had reached: the load is as lost as any other.
+#[test]
+fn a_parked_load_that_no_other_machine_could_see_is_refused_too() {
+    let world = restored_with_a_copy_that_was_only_loaded();
+    let [original, copy] = lost(&world).try_into().unwrap();
+    reenter_as(&world, "other", &Faults::new(&[]), |_| ()).unwrap();
+    let mut store = Store::open(&world.path("state"), Seam::default()).unwrap();
+    store.set_meta("ledger.newest_load", &original).unwrap();
+    let now = world.clock.now();
+    let lives = store.begin_incarnation("parks", "host", std::process::id(), "0", now).unwrap();
+    let attempt = store.begin_attempt(&copy, Stage::Publish, "parks", now).unwrap();
+    let failure = AttemptFailure::Permanent { error: "a test".to_owned() };
+    store.fail_attempt(attempt, failure, now).unwrap();
+    let batch = store.batch(&copy).unwrap().unwrap();
+    assert_eq!((batch.state, batch.failed_from), (BatchState::Failed, Some(BatchState::Loaded)));
+    drop((lives, store));
+    assert!(!is_accepted(&world));
+    assert_eq!(reenter(&world, &Faults::new(&[])).unwrap().entered, [copy]);
+    assert!(is_accepted(&world));
+}
+
+/// Two loads that cannot be entered, and of which each look shows only one: the second look takes back nothing.
+#[test]
+fn what_a_person_knows_to_be_lost_stays_given_up() {
+    let world = restored_with_a_copy_that_was_only_loaded();
+    let [original, copy] = lost(&world).try_into().unwrap();
+    let mut store = Store::open(&world.path("state"), Seam::default()).unwrap();
+    let context = context(&world, "state", Seam::default(), world.fresh_incarnation());
+    let mut warehouse = (context.open_warehouse)().unwrap();
+    for refused in [&copy, &original] {
+        end_reentry(&mut store, warehouse.as_mut(), &[refused]).unwrap();
+    }
+    let mut both = [original, copy];
+    both.sort();
+    assert_eq!(store.meta("ledger.given_up").unwrap(), Some(both.join(" ")));
+    check_identity(&mut store, warehouse.as_mut()).unwrap();
+}
+
+/// It was another machine's load, and this one has adopted it and never loaded anything: still it knows better.
+#[test]
+fn a_load_that_was_only_adopted_is_refused_too() {
+    let world = restored_with_a_copy_that_was_only_loaded();
+    reenter_as(&world, "other", &Faults::new(&[]), |_| ()).unwrap();
+    let mut store = Store::open(&world.path("state"), Seam::default()).unwrap();
+    store.set_meta("ledger.newest_load", "").unwrap();
+    drop(store);
+    assert!(!is_accepted(&world));
+    assert_eq!(reenter(&world, &Faults::new(&[])).unwrap().entered.len(), 1);
     assert!(is_accepted(&world));
 }

@@ -37,6 +37,18 @@ pub(super) const NEXT_NOTIFICATION: &str = "
 pub(super) const IN_STATE: &str = "
     WHERE state = ?1 AND state IN ('sealed', 'archived', 'loaded') ORDER BY sealed_at, batch_id LIMIT ?2";
 
+/// Job by job, each found by the index, so that nobody looks through all batches there ever were.
+pub(super) const PARKED: &str = "
+    WHERE state = 'failed' AND failed_from = ?1 AND job IN (
+        WITH RECURSIVE known (job) AS (
+            SELECT min(job) FROM batch
+            UNION ALL
+            SELECT (SELECT min(b.job) FROM batch b WHERE b.job > known.job) FROM known WHERE known.job IS NOT NULL
+        )
+        SELECT job FROM known
+    )
+    ORDER BY sealed_at, batch_id LIMIT ?2";
+
 const WAITING: &str = "
     WHERE state = ?1 AND state IN ('sealed', 'archived', 'loaded') AND next_try_at IS NOT NULL
     ORDER BY next_try_at LIMIT ?2";
@@ -88,6 +100,11 @@ impl Store {
     /// The batches in an unfinished state, whether their time has come or not, oldest seal first.
     pub fn batches_in(&self, state: BatchState, limit: usize) -> Result<Vec<Batch>, StateError> {
         select(&self.connection, IN_STATE, params![state, integer(limit as u64)])
+    }
+
+    /// The batches that are parked from a state, oldest seal first.
+    pub fn parked_batches(&self, from: BatchState, limit: usize) -> Result<Vec<Batch>, StateError> {
+        select(&self.connection, PARKED, params![from, integer(limit as u64)])
     }
 
     /// The batches in an unfinished state that wait for a retry, the earliest first, whether its time has come or not.

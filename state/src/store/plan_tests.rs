@@ -48,6 +48,19 @@ fn pending_work_is_found_by_partial_indexes() {
 }
 
 #[test]
+fn parked_batches_are_found_job_by_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), Seam::default()).unwrap();
+    let plan = plan(&store, &format!("{} {}", batches::SELECT, batches::PARKED));
+    assert!(
+        plan.iter().any(|line| line.contains("USING INDEX batch_by_state (job=? AND state=?)")),
+        "{plan:#?}"
+    );
+    let walks = |line: &String| line.starts_with("SCAN ") && !line.starts_with("SCAN known");
+    assert!(!plan.iter().any(walks), "{plan:#?}");
+}
+
+#[test]
 fn pending_work_comes_in_order_without_sorting() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), Seam::default()).unwrap();
