@@ -10,6 +10,7 @@ use sluicegate_state::Timestamp;
 
 use crate::hub::Hub;
 use crate::objects::Objects;
+use crate::options::{CRAWL_FAILED, CRAWL_UNKNOWN};
 
 /// How far the clocks of catalog and storage may be apart; the skews of the options keep to it.
 const MARGIN: TimeDelta = TimeDelta::minutes(5);
@@ -58,6 +59,9 @@ impl Crawler {
         let (minutes, hidden) = self.hub.choose(|random| (random.between(1, 10), random.between(0, 60)));
         let hides = self.hub.strikes_at("crawler", 200);
         let succeeds = !self.hub.strikes_at("crawler", 200);
+        if !succeeds {
+            self.hub.tell(CRAWL_FAILED);
+        }
         let objects = self.curated.all();
         // What is put in the same moment as a late beginning may have come after it.
         let seen = objects.iter().filter(|(_, object)| !late || object.put_at < began_at);
@@ -117,11 +121,12 @@ impl Catalog for CrawlerClient {
         if account.late.is_none() && hub.strikes_at("crawler", 100) {
             let delay = hub.choose(|random| random.between(0, 60));
             account.late = Some(hub.now() + TimeDelta::seconds(delay));
+            hub.tell(CRAWL_UNKNOWN);
             return Err(Failure::transient("test fault: the answer of a start that comes late is lost"));
         }
         self.0.begin(&mut account, hub.now(), false);
         drop(account);
-        hub.gate("crawler", "the answer to the start of a crawl")?;
+        hub.gate("crawler", "the answer to the start of a crawl").inspect_err(|_| hub.tell(CRAWL_UNKNOWN))?;
         Ok(StartAnswer::Started)
     }
 

@@ -28,7 +28,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use options::{CLASSES, Options, STORIES};
+use options::{CLASSES, LEFT_TO_A_PERSON, Options, STORIES};
 use world::World;
 
 /// Seeds of an ordinary run of the tests.
@@ -111,10 +111,16 @@ impl Totals {
         }
     }
 
+    /// Seeds that ended there, without healing.
+    fn left_to_a_person(&self) -> u64 {
+        self.stories.get(LEFT_TO_A_PERSON).copied().unwrap_or_default()
+    }
+
     fn print(&self, count: u64, began: Instant) {
-        let settled = match self.failed.len() {
-            0 => "all settled".to_owned(),
-            failed => format!("{failed} FAILED"),
+        let settled = match (self.failed.len(), self.left_to_a_person()) {
+            (0, 0) => "all settled".to_owned(),
+            (0, left) => format!("all settled but {left} that a person was told of"),
+            (failed, _) => format!("{failed} FAILED"),
         };
         let seconds = began.elapsed().as_secs_f64();
         println!("{count} seeds, {} deaths, {settled}; {seconds:.1} s", self.deaths);
@@ -154,7 +160,16 @@ fn play_all(first: u64, count: u64) {
         let never = [unseen(&CLASSES, &totals.faults), unseen(&STORIES, &totals.stories)].concat();
         assert!(never.is_empty(), "this never happened in {count} seeds: {never:?}");
     }
-    counts::note("seeds", count as usize, "seeds of the simulation, each a world with its faults, healed");
+    let left = totals.left_to_a_person();
+    let healed = (count - left) as usize;
+    counts::note("seeds", healed, "seeds of the simulation, each a world with its faults, healed");
+    if left > 0 {
+        counts::note(
+            "seeds-left",
+            left as usize,
+            "seeds more, which end with lost loads that a person is told of",
+        );
+    }
     counts::note("seeds-deaths", totals.deaths as usize, "deaths in them");
 }
 
@@ -180,6 +195,9 @@ fn replay() {
     let seed = number("SLUICEGATE_SEED").expect("SLUICEGATE_SEED says which");
     let without = std::env::var("SLUICEGATE_WITHOUT").unwrap_or_default();
     let without: Vec<String> = without.split_whitespace().map(str::to_owned).collect();
+    if let Some(unknown) = without.iter().find(|name| !CLASSES.contains(&name.as_str())) {
+        panic!("there is no class of faults {unknown:?}; there are: {}", CLASSES.join(" "));
+    }
     let played = play(seed, &without, true);
     if let Some(wrong) = played.wrong {
         panic!("seed {seed}: {wrong}\nwhat it left: {}", played.world.keep().display());

@@ -26,16 +26,32 @@ pub(crate) const CLASSES: [&str; 16] = [
     "ledger-past",
 ];
 
-/// What has to happen somewhere in a thousand seeds: the losses that a rebuild is for.
-pub(crate) const STORIES: [&str; 7] =
-    [DISK_LOST, GONE_FOR_GOOD, OLD_STATE, AWAY_PAST_EXPIRY, LOST_AFTER_EXPIRY, REFUSED, ENTERED_AGAIN];
+/// What has to happen somewhere in a thousand seeds: the losses that a rebuild is for, and faults that a class has among
+/// others.
+pub(crate) const STORIES: [&str; 11] = [
+    DISK_LOST,
+    GONE_FOR_GOOD,
+    OLD_STATE,
+    AWAY_PAST_EXPIRY,
+    LOST_AFTER_EXPIRY,
+    REFUSED,
+    ENTERED_AGAIN,
+    COMMIT_UNKNOWN,
+    CRAWL_UNKNOWN,
+    CRAWL_FAILED,
+    SKEWED,
+];
 pub(crate) const DISK_LOST: &str = "a machine lost its disk";
 pub(crate) const GONE_FOR_GOOD: &str = "a machine died for good";
 pub(crate) const OLD_STATE: &str = "a machine got an old copy of its state";
-pub(crate) const AWAY_PAST_EXPIRY: &str = "the ledger was away until the landing had emptied itself";
+pub(crate) const AWAY_PAST_EXPIRY: &str = "the ledger was away until what waited for it had expired";
 pub(crate) const LOST_AFTER_EXPIRY: &str = "a machine lost its disk after that";
 pub(crate) const REFUSED: &str = "a ledger restored to the past was refused";
 pub(crate) const ENTERED_AGAIN: &str = "lost loads were entered again";
+pub(crate) const COMMIT_UNKNOWN: &str = "nobody answered whether a load was committed";
+pub(crate) const CRAWL_UNKNOWN: &str = "nobody answered whether a crawl was started";
+pub(crate) const CRAWL_FAILED: &str = "a crawl failed";
+pub(crate) const SKEWED: &str = "two clocks were four minutes apart or more";
 /// Too rare for a thousand seeds.
 pub(crate) const LEFT_TO_A_PERSON: &str = "the order of lost loads could not be known, and a person was told";
 
@@ -104,6 +120,14 @@ impl Options {
             rate: random.between(2, 60).unsigned_abs(),
             on: chosen.into_iter().filter(|class| !without.iter().any(|name| name == class)).collect(),
         }
+    }
+
+    /// How far apart two clocks are at the most.
+    pub(crate) fn skew(&self) -> TimeDelta {
+        let clocks = [self.ledger_skew, self.storage_skew, self.catalog_skew];
+        let clocks = || clocks.iter().chain(&self.machine_skews);
+        let (first, last) = (clocks().min(), clocks().max());
+        first.zip(last).map_or(TimeDelta::zero(), |(first, last)| *last - *first)
     }
 
     pub(crate) fn has(&self, class: &str) -> bool {

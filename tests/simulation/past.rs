@@ -138,8 +138,7 @@ impl World {
             return false;
         }
         let sql = "SELECT value FROM meta WHERE key = 'ledger.newest_load' AND value <> ''
-                   UNION SELECT batch_id FROM batch WHERE state = 'loaded'
-                     AND EXISTS (SELECT 1 FROM meta WHERE key = 'ledger.newest_load' AND value <> '')";
+                   UNION SELECT batch_id FROM batch WHERE 'loaded' IN (state, failed_from)";
         let known = loads(&self.hub().warehouse);
         oracle::select(&journal, sql).into_iter().flatten().any(|load| !known.contains(&load))
     }

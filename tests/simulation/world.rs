@@ -15,7 +15,9 @@ use crate::hub::Hub;
 use crate::landing::Landing;
 use crate::machine::Machine;
 use crate::objects::Objects;
-use crate::options::{AWAY_PAST_EXPIRY, DISK_LOST, GONE_FOR_GOOD, LOST_AFTER_EXPIRY, OLD_STATE, Options};
+use crate::options::{
+    AWAY_PAST_EXPIRY, DISK_LOST, GONE_FOR_GOOD, LOST_AFTER_EXPIRY, OLD_STATE, Options, SKEWED,
+};
 use crate::oracle;
 use crate::queue::Queue;
 
@@ -114,6 +116,9 @@ impl World {
     /// What is wrong.
     pub(crate) fn run(&mut self) -> Result<(), String> {
         let (steps, dies_at) = (self.hub().options.steps, self.hub().options.dies_for_good);
+        if self.hub().options.skew() >= TimeDelta::minutes(4) {
+            self.hub().tell(SKEWED);
+        }
         for step in 0..steps {
             if dies_at == Some(step) {
                 let last = self.machines.last_mut().expect("there are machines");
@@ -287,16 +292,39 @@ impl World {
         self.forced_end_of_outage = Some(self.hub().now() + TimeDelta::hours(hours + 1));
         self.hub().trace(|| format!("the ledger is away for {} hours at the most", hours + 1));
         if hours == 60 {
+            let undecided = self.undecided();
             for _ in 0..6 {
                 self.pass(|random| TimeDelta::hours(random.between(6, 10)));
                 self.work_a_little()?;
             }
-            self.hub().tell(AWAY_PAST_EXPIRY);
-            if self.lose_one_disk() {
+            let has_expired = {
+                let log = self.places.landing.log();
+                undecided.iter().any(|number| log[*number].has_expired)
+            };
+            if has_expired {
+                self.hub().tell(AWAY_PAST_EXPIRY);
+            }
+            if self.lose_one_disk() && has_expired {
                 self.hub().tell(LOST_AFTER_EXPIRY);
             }
         }
         Ok(())
+    }
+
+    /// What lies in the landing now under keys of which the ledger has no document.
+    fn undecided(&self) -> Vec<usize> {
+        let decided: Vec<String> = if self.hub().warehouse.is_file() {
+            self.hub().ask_ledger(|ledger| match ledger.table_exists(None, "sluicegate_document").unwrap() {
+                true => oracle::select(ledger, "SELECT DISTINCT key FROM sluicegate_document").concat(),
+                false => Vec::new(),
+            })
+        } else {
+            Vec::new()
+        };
+        let log = self.places.landing.log();
+        (0..log.len())
+            .filter(|number| log[*number].is_there() && !decided.contains(&log[*number].key))
+            .collect()
     }
 
     pub(crate) fn end_outage(&mut self) {
