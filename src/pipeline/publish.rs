@@ -10,7 +10,7 @@ use sluicegate_state::{Batch, BatchEvent, BatchState, Stage as Step, Store};
 use crate::effects;
 use crate::failure::{Failure, Outcome};
 use crate::ports::object_store::PutAnswer;
-use crate::ports::warehouse::{LoadedBatch, LoadedTable};
+use crate::ports::warehouse::{LoadedBatch, LoadedTable, Warehouse};
 use crate::transform::Definition;
 
 use super::archived::open_archived;
@@ -120,6 +120,23 @@ impl Stage for PublishStage {
             None => idle(&self.store, BatchState::Loaded, now, false),
         }
     }
+}
+
+/// Publishes what the ledger has as loaded and not as published: its objects are there, or are made again. A second time
+/// changes nothing.
+///
+/// # Errors
+/// Permanent where the objects would be others than those that the load fixed.
+pub fn publish_again(context: &Context, warehouse: &mut dyn Warehouse, batch: &Batch) -> Outcome<()> {
+    let loaded = warehouse.loaded_batch(&batch.batch_id)?;
+    let Some(loaded) = loaded.filter(|loaded| loaded.published_at.is_none()) else { return Ok(()) };
+    let mut csvs = rebuild(context, batch, &loaded)?;
+    for (table, (file, bytes)) in loaded.tables.iter().zip(&mut csvs).rev() {
+        if let Some(key) = &table.csv_key {
+            put(context, key, table, file, *bytes)?;
+        }
+    }
+    warehouse.mark_published(&batch.batch_id)
 }
 
 /// Makes the CSV objects again, from the archive, the definition that the COMMIT fixed and what it refused. A rebuild

@@ -53,17 +53,17 @@ impl<'a> Windows<'a> {
         match batch.crawl_state.as_deref() {
             Some("succeeded") => Coverage::Covered,
             Some("failed" | "given_up") => Coverage::Failed,
-            None if self.last_failed => Coverage::Failed,
+            None if self.last_failed && self.has_ended(batch, TimeDelta::zero()) => Coverage::Failed,
             // A crawl that was claimed, and that the catalog does not begin, has not begun either.
-            _ if !batch.crawl_begun && self.is_late(batch) => Coverage::Late,
+            _ if !batch.crawl_begun && self.has_ended(batch, LATE) => Coverage::Late,
             _ => Coverage::UnderWay,
         }
     }
 
-    /// Whether the window that it was published in ended long ago.
-    fn is_late(&self, batch: &ProofBatch) -> bool {
+    /// Whether the window that it was published in ended so long ago.
+    fn has_ended(&self, batch: &ProofBatch, ago: TimeDelta) -> bool {
         let end = batch.published_at.and_then(|published_at| self.window.next_tick(published_at));
-        end.is_some_and(|end| end + LATE < self.now)
+        end.is_some_and(|end| end + ago < self.now)
     }
 }
 

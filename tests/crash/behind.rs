@@ -343,3 +343,27 @@ fn a_load_that_was_only_adopted_is_refused_too() {
     assert_eq!(reenter(&world, &Faults::new(&[])).unwrap().entered.len(), 1);
     assert!(is_accepted(&world));
 }
+
+/// The load is in the backup, and its publishing is not: every machine knows the load, and this one has done its work.
+#[test]
+fn a_ledger_of_between_load_and_publishing_is_told_again() {
+    let world = World::new(false);
+    for place in ["archive", "curated"] {
+        fs::create_dir_all(world.path(place)).unwrap();
+    }
+    one_window(&world, workload::first_window());
+    one_window(&world, workload::second_window());
+    let content = oracle::examine(&world);
+    let ledger = rusqlite::Connection::open(world.warehouse()).unwrap();
+    // The only batch of the last window that brought rows; its crawl had not been either.
+    ledger
+        .execute_batch(
+            "CREATE TEMP TABLE last AS SELECT crawl_id FROM sluicegate_crawl ORDER BY window_end DESC LIMIT 1;
+             UPDATE sluicegate_batch SET published_at = NULL, crawl_id = NULL WHERE crawl_id IN (SELECT * FROM last);
+             DELETE FROM sluicegate_crawl_attempt WHERE crawl_id IN (SELECT * FROM last);
+             DELETE FROM sluicegate_crawl WHERE crawl_id IN (SELECT * FROM last);",
+        )
+        .unwrap();
+    drop(ledger);
+    is_as_before(&world, &content);
+}

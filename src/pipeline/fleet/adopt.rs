@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 use sluicegate_state::canary::{Canary, sings};
-use sluicegate_state::{AdoptedMember, Adoption, AdoptionReach, Notification, Timestamp};
+use sluicegate_state::{AdoptedMember, Adoption, AdoptionReach, Batch, BatchState, Notification, Timestamp};
 
 use crate::archive::{ArchiveReader, Got, Manifest, Outcomes, batch_id_of, read_outcomes};
 use crate::failure::{Failure, Outcome};
 use crate::job::Job;
 use crate::pipeline::archived::read_archive;
 use crate::pipeline::documents::archive_failure;
-use crate::pipeline::missed;
+use crate::pipeline::{missed, publish};
 use crate::ports::warehouse::{UnpublishedLoad, Warehouse};
 
 use super::{FleetStage, LOOKUP, SCAN_DAYS};
@@ -32,7 +32,9 @@ impl FleetStage {
         let loads = warehouse.unpublished_loads(&job.name)?;
         let live = warehouse.live_incarnations()?;
         for UnpublishedLoad { batch_id, archive_key, incarnation } in loads {
-            if self.store.batch(&batch_id)?.is_some() {
+            if let Some(batch) = self.store.batch(&batch_id)? {
+                let published = self.publish_again(&batch);
+                self.go_on_after_one(published)?;
                 continue;
             }
             if self.is_abandoned(&incarnation, &live)? {
@@ -44,6 +46,17 @@ impl FleetStage {
             }
         }
         Ok(())
+    }
+
+    /// What this machine has published, and the ledger does not know as such: it was restored to a moment between the load and
+    /// the end of the publishing, and nobody else would go on with it.
+    fn publish_again(&mut self, batch: &Batch) -> Outcome<()> {
+        if batch.state != BatchState::Published {
+            return Ok(());
+        }
+        let Self { context, store, ledger, .. } = self;
+        let published = publish::publish_again(context, ledger.get(store)?, batch);
+        published.map_err(|failure| failure.while_doing(format!("publishing {} again", batch.batch_id)))
     }
 
     /// Archived batches that the ledger does not know.

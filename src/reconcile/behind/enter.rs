@@ -240,21 +240,9 @@ impl Reentry<'_> {
 
     /// The objects are there already, or are written again; the ledger is told so.
     fn publish(&mut self, load: &LostLoad, copies: Copies) -> Outcome<()> {
-        let (tables, mut csvs) = match copies {
-            Some(copies) => copies,
-            None => {
-                let loaded = self.warehouse.loaded_batch(&load.batch_id)?.ok_or_else(|| {
-                    Failure::transient(format!(
-                        "the ledger has the key of {} and then has not",
-                        load.batch_id
-                    ))
-                })?;
-                if loaded.published_at.is_some() {
-                    return Ok(());
-                }
-                let csvs = publish::rebuild(self.context, &named(&load.job, &load.batch_id), &loaded)?;
-                (loaded.tables, csvs)
-            }
+        let Some((tables, mut csvs)) = copies else {
+            let batch = named(&load.job, &load.batch_id);
+            return publish::publish_again(self.context, self.warehouse.as_mut(), &batch);
         };
         for (table, (file, bytes)) in tables.iter().zip(&mut csvs).rev() {
             if let Some(key) = &table.csv_key {

@@ -42,7 +42,7 @@ impl Store {
         }
         self.commit(effects::SEAL, |tx| {
             let Some((choice, cause)) = choose(tx, request, now)? else { return Ok(None) };
-            let batch_id = batch_id(request.job, &choice.members, now);
+            let batch_id = free_batch_id(tx, request.job, &choice.members, now)?;
             insert_batch(tx, request, &batch_id, &choice, cause, now)?;
             insert_members(tx, &batch_id, &choice.members)?;
             batch_by_id(tx, &batch_id)
@@ -161,13 +161,33 @@ fn choose(
     Ok(cause.map(|cause| (choice, cause)))
 }
 
+/// An id that this state does not have yet. It has the first one where the same members were sealed within this second by
+/// another machine, or by an earlier life of this one, and their batch was adopted.
+fn free_batch_id(
+    tx: &Transaction<'_>,
+    job: &str,
+    members: &[Candidate],
+    now: Timestamp,
+) -> Result<String, StateError> {
+    for again in 0_u64.. {
+        let id = batch_id(job, members, again, now);
+        if batch_by_id(tx, &id)?.is_none() {
+            return Ok(id);
+        }
+    }
+    unreachable!("there are more numbers than batches")
+}
+
 /// The seal time and a hash of the content: job and ordered members. The number of tries is hashed too, because a
 /// deferred notification comes again in a later batch.
-fn batch_id(job: &str, members: &[Candidate], now: Timestamp) -> String {
+fn batch_id(job: &str, members: &[Candidate], again: u64, now: Timestamp) -> String {
     let json = |text: &str| serde_json::to_string(text).expect("a text is always JSON");
     let mut content = format!("[{}", json(job));
     for member in members {
         content.push_str(&format!(",[{},{}]", json(&member.identity), member.tries));
+    }
+    if again > 0 {
+        content.push_str(&format!(",{again}"));
     }
     content.push(']');
     let hash = hex::encode(Sha256::digest(content));

@@ -18,8 +18,17 @@ pub(crate) fn adopt(
     members: &[AdoptedMember],
     reach: AdoptionReach,
 ) -> Result<bool, StateError> {
+    adopt_as(store, BATCH, members, reach)
+}
+
+fn adopt_as(
+    store: &mut Store,
+    batch_id: &str,
+    members: &[AdoptedMember],
+    reach: AdoptionReach,
+) -> Result<bool, StateError> {
     let adoption = Adoption {
-        batch_id: BATCH,
+        batch_id,
         job: "invoices",
         sealed_at: at(-3_600),
         members,
@@ -48,6 +57,23 @@ fn an_archived_batch_is_work_for_the_load() {
     assert_eq!(house.store.notification_totals("invoices").unwrap().received, 2);
     assert!(house.store.seal(&forced(), at(6)).unwrap().is_none(), "its documents are not sealed again");
     assert!(house.store.quick_check().unwrap().is_empty());
+}
+
+/// Two machines seal the same document within the same second of their clocks, and one of them dies.
+#[test]
+fn what_was_sealed_elsewhere_within_this_second_is_another_batch() {
+    let mut theirs = House::new();
+    theirs.journal(&["a"]);
+    let adopted = theirs.store.seal(&forced(), at(6)).unwrap().unwrap().batch_id;
+    let mut ours = House::new();
+    ours.journal(&["a"]);
+    assert!(
+        adopt_as(&mut ours.store, &adopted, &[member("a", true)], AdoptionReach::Archived).unwrap(),
+        "and its document waits for another try"
+    );
+    let sealed = ours.store.seal(&forced(), at(6)).unwrap().unwrap().batch_id;
+    assert_ne!(sealed, adopted);
+    assert_eq!(sealed[..16], adopted[..16]);
 }
 
 #[test]
