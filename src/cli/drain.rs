@@ -129,6 +129,9 @@ fn work(
     let mut waiting = Vec::new();
     let Parts { stages, pulses } = parts(config, context, intake, &mut waiting)?;
     let bell = Arc::new(Bell::new(stages.len()));
+    if intake != Intake::Nothing && config.settings.inbox.is_elsewhere() {
+        asked.listens();
+    }
     asked.stops(&bell);
     if options.watch {
         manager::announce(&bell, pulses);

@@ -43,6 +43,9 @@ pub(super) fn listen(flags: &Flags) -> Result<Exit, Stop> {
         stages.push(Box::new(listener));
     }
     let bell = Arc::new(Bell::new(stages.len()));
+    if config.settings.inbox.is_elsewhere() {
+        asked.listens();
+    }
     asked.stops(&bell);
     manager::announce(&bell, pulses);
     let run = RunOptions { watch: true, patience: Duration::ZERO };

@@ -14,6 +14,9 @@ use super::exit::{Exit, Stop};
 
 /// How long stages have to come to the end of their present step.
 const GRACE: Duration = Duration::from_millis(400);
+/// The same where one of them listens to a queue or an endpoint: a wait for messages ends, what was received meanwhile is
+/// given back, and the end is noted, so that the next start is one after a farewell.
+const GRACE_TO_LISTENERS: Duration = Duration::from_millis(2_500);
 
 /// How long a query that runs elsewhere has to be stopped.
 const STOPPING: Duration = Duration::from_secs(10);
@@ -25,6 +28,7 @@ pub(super) struct Asked(Arc<Mutex<Reach>>);
 #[derive(Default)]
 struct Reach {
     asked: bool,
+    listens: bool,
     bell: Option<Arc<Bell>>,
 }
 
@@ -41,6 +45,15 @@ impl Asked {
             bell.stop();
         }
         reach.bell = Some(bell.clone());
+    }
+
+    /// From now on somebody elsewhere waits for a word of this process at its end.
+    pub(super) fn listens(&self) {
+        self.reach().listens = true;
+    }
+
+    fn grace(&self) -> Duration {
+        if self.reach().listens { GRACE_TO_LISTENERS } else { GRACE }
     }
 
     fn ask(&self) {
@@ -66,7 +79,7 @@ pub(super) fn stop_on_signal(exit: Exit) -> Result<Asked, Stop> {
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
             told.ask();
-            std::thread::sleep(GRACE);
+            std::thread::sleep(told.grace());
             // A clean end within the grace time has ended the process before this line.
             eprintln!("sluicegate: stopped; the next run goes on from here");
             std::process::exit(i32::from(exit.code()));

@@ -61,6 +61,13 @@ pub struct InboxSettings {
     pub sns_listen: Option<String>,
 }
 
+impl InboxSettings {
+    /// Whether somebody elsewhere hands over messages, and takes back those that were not journaled.
+    pub fn is_elsewhere(&self) -> bool {
+        self.queue.is_some() || self.sns_listen.is_some()
+    }
+}
+
 /// Depth and concurrency; the defaults suit 2 cores and 4 GiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PipelineSettings {

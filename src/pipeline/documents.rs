@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::{BufReader, Read};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
@@ -26,6 +27,8 @@ const CHUNK_DOCUMENTS: usize = 512;
 const DOCUMENTS_AT_LEAST: usize = 8;
 /// Text that the records of one collected document may have; above it the document is parsed as a stream.
 const DOCUMENT_TEXT: usize = 16 << 20;
+/// Text that the records of the documents that are parsed at a time may have, and those under way on each thread besides.
+const CHUNK_TEXT: usize = 64 << 20;
 /// Text of records that is kept between visits.
 const KEPT_TEXT: usize = 32 << 20;
 
@@ -127,11 +130,21 @@ impl<'a> Pass<'a> {
         let chunk = std::mem::take(&mut self.chunk);
         self.chunk_bytes = 0;
         let definition = self.definition;
-        let parsed: Vec<Collected> = chunk
-            .par_iter()
-            .with_min_len(DOCUMENTS_AT_LEAST)
-            .map(|(_, bytes)| definition.collect(bytes, DOCUMENT_TEXT))
-            .collect();
+        // Small files may unpack to large texts: together they may be kept up to a bound, and what is beyond it is read as a
+        // stream, in its turn.
+        let text = AtomicUsize::new(0);
+        let parse = |bytes: &[u8]| {
+            if text.load(Ordering::Relaxed) > CHUNK_TEXT {
+                return Collected::TooLarge;
+            }
+            let collected = definition.collect(bytes, DOCUMENT_TEXT);
+            if let Collected::Records(records, _) = &collected {
+                text.fetch_add(records.text_bytes(), Ordering::Relaxed);
+            }
+            collected
+        };
+        let parsed: Vec<Collected> =
+            chunk.par_iter().with_min_len(DOCUMENTS_AT_LEAST).map(|(_, bytes)| parse(bytes)).collect();
         for ((ordinal, bytes), document) in chunk.into_iter().zip(parsed) {
             if matches!(document, Collected::TooLarge) {
                 // A small file that unpacks to a large one.

@@ -8,7 +8,7 @@ use crate::ports::object_store::{Announced, Got, ObjectInfo, ObjectStore, Versio
 
 use super::context::Context;
 
-/// Objects of the listing that are looked at: one page of S3's.
+/// Objects of the listing that are held at a time: one page of S3's.
 const LISTED: usize = 1_000;
 /// Objects that are asked for at the most, the newest first.
 const PROBES: usize = 5;
@@ -39,31 +39,29 @@ pub(super) fn others_can_be_read(
     Ok(others.is_empty())
 }
 
-/// The newest objects that are not in the batch, of the first ones that a listing shows.
+/// The newest objects that are not in the batch. Of the whole listing: what lands next has to be among them wherever its key
+/// comes, or a job would wait for it in vain.
 fn others(landing: &dyn ObjectStore, prefix: &str, manifest: &Manifest) -> Outcome<Vec<ObjectInfo>> {
-    let (mut seen, mut enough) = (0, false);
     let mut others = Vec::new();
+    let newest_only = |others: &mut Vec<ObjectInfo>| {
+        others.sort_by_key(|info| std::cmp::Reverse(info.last_modified));
+        others.truncate(PROBES);
+    };
     let listed = landing.list(prefix, &mut |info| {
-        if seen == LISTED {
-            enough = true;
-            return Err(Failure::transient("enough was listed"));
-        }
-        seen += 1;
         if !manifest.members.iter().any(|member| member.key == info.key) {
             others.push(info);
         }
+        if others.len() >= LISTED {
+            newest_only(&mut others);
+        }
         Ok(())
     });
-    match listed {
-        Err(failure) if !enough => {
-            // Whatever a listing was refused for, it says nothing about any batch, and parks none.
-            let message =
-                format!("nothing of the batch may be read, and the landing cannot be listed: {failure}");
-            return Err(Failure::transient(message));
-        }
-        _ => {}
-    }
-    others.sort_by_key(|info| std::cmp::Reverse(info.last_modified));
-    others.truncate(PROBES);
+    listed.map_err(|failure| {
+        // Whatever a listing was refused for, it says nothing about any batch, and parks none.
+        Failure::transient(format!(
+            "nothing of the batch may be read, and the landing cannot be listed: {failure}"
+        ))
+    })?;
+    newest_only(&mut others);
     Ok(others)
 }

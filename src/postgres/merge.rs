@@ -189,9 +189,11 @@ impl Merge<'_, '_> {
             Tried::Inserted => Ok(Round::Done(fates)),
             Tried::Overtaken => Ok(Round::Overtaken),
             Tried::Refused(_) => {
+                let known = self.culprits.len();
                 let overtaken = self.search(accepted, &fates)?;
                 // Where no part is refused alone, a key came and went in between: the next round sees how it is now.
-                Ok(if overtaken || self.culprits.is_empty() { Round::Overtaken } else { Round::Refused })
+                let found = self.culprits.len() > known;
+                Ok(if overtaken || !found { Round::Overtaken } else { Round::Refused })
             }
         }
     }

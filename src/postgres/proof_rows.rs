@@ -180,7 +180,8 @@ pub(super) fn unsettled_documents(
     rows.iter().map(document).collect()
 }
 
-/// Inserts one row, unless its key is there.
+/// Inserts one row, unless its key is there, or its record is there as another batch has it: a record is never a mixture of
+/// two.
 pub(super) fn put_back(
     transaction: &mut Transaction<'_>,
     place: &str,
@@ -191,11 +192,21 @@ pub(super) fn put_back(
     let names: Vec<String> = table.all_column_names().map(quoted).collect();
     let kinds = table.columns.iter().map(|column| column.kind).chain([ColumnType::Text; 2]);
     let marks = kinds.enumerate().map(|(index, kind)| format!("${}::text::{}", index + 1, sql_type(kind)));
+    let marks: Vec<String> = marks.collect();
+    let record = schema.record_key_columns(row.table);
+    let same = schema
+        .parent()
+        .key_names()
+        .zip(record)
+        .map(|(name, index)| format!("{} = {} AND ", quoted(name), marks[index]));
     let sql = format!(
-        "INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING",
+        "INSERT INTO {} ({}) SELECT {} WHERE NOT EXISTS (SELECT 1 FROM {} WHERE {} batch_id <> {}) ON CONFLICT DO NOTHING",
         target(place, table),
         names.join(", "),
-        marks.collect::<Vec<_>>().join(", ")
+        marks.join(", "),
+        target(place, schema.parent()),
+        same.collect::<String>(),
+        marks[table.columns.len()],
     );
     let values: Vec<Option<&str>> =
         row.values.iter().map(|value| (!value.is_empty()).then_some(value.as_str())).collect();

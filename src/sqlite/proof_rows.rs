@@ -120,15 +120,26 @@ pub(super) fn unsettled_documents(
     read().map_err(failure)?.into_iter().map(timed).collect()
 }
 
-/// Inserts one row, unless its key is there.
+/// Inserts one row, unless its key is there, or its record is there as another batch has it: a record is never a mixture of
+/// two.
 pub(super) fn put_back(connection: &Connection, schema: &Schema, row: &LostRow) -> rusqlite::Result<u64> {
     let table = &schema.tables[row.table];
     let names: Vec<String> = table.all_column_names().map(quoted).collect();
+    let marks: Vec<String> = (1..=names.len()).map(|number| format!("?{number}")).collect();
+    let record = schema.record_key_columns(row.table);
+    let same = schema
+        .parent()
+        .key_names()
+        .zip(record)
+        .map(|(name, index)| format!("{} = {} AND ", quoted(name), marks[index]));
     let sql = format!(
-        "INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING",
+        "INSERT INTO {} ({}) SELECT {} WHERE NOT EXISTS (SELECT 1 FROM {} WHERE {} batch_id <> {}) ON CONFLICT DO NOTHING",
         quoted(&table.name),
         names.join(", "),
-        vec!["?"; names.len()].join(", ")
+        marks.join(", "),
+        quoted(&schema.parent().name),
+        same.collect::<String>(),
+        marks[table.columns.len()],
     );
     let kinds = table.columns.iter().map(|column| column.kind).chain([ColumnType::Text; 2]);
     let values = kinds.zip(&row.values).map(|(kind, text)| Bound { kind, text });

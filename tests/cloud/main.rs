@@ -40,3 +40,4 @@ mod locked;
 mod microburst;
 mod proof;
 mod replaying;
+mod stopping;

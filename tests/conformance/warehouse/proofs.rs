@@ -21,6 +21,7 @@ cases![
     rows_of_no_batch_are_found,
     rows_come_as_the_transformation_wrote_them,
     lost_rows_come_back_and_others_stay,
+    lost_rows_of_a_record_that_another_batch_has_stay_away,
     a_document_without_its_row_is_unsettled,
     documents_that_were_turned_away_are_told_with_their_reasons,
     the_newest_revision_of_a_day_counts,
@@ -202,6 +203,28 @@ fn lost_rows_come_back_and_others_stay(bench: &dyn Bench) {
     assert_eq!(done.len(), 1);
     assert_eq!(Operation { at: String::new(), ..done[0].clone() }, operation());
     assert!(done[0].at.starts_with("2024-05-06T10:"), "by the ledger's clock: {}", done[0].at);
+}
+
+/// A person deleted a record, so that its correction is loaded. The rows of the first must not come among those.
+fn lost_rows_of_a_record_that_another_batch_has_stay_away(bench: &dyn Bench) {
+    let mut warehouse = ready(bench);
+    let items = [["1", "lamp", "1.00"], ["2", "", ""]];
+    let first = batch(1, &[bills("x", &[bill("1", "1.00", &items)])]);
+    first.load(&mut *warehouse);
+    let mut rows = Vec::new();
+    for table in 0..2 {
+        let mut visit = |row: &[String]| {
+            rows.push(LostRow { table, values: row.to_vec() });
+            Ok(())
+        };
+        warehouse.proof().rows_of_batch(&schema(), table, first.id(), &mut visit).unwrap();
+    }
+    assert_eq!(rows.len(), 3);
+    bench.execute("DELETE FROM bill_items").unwrap();
+    bench.execute("DELETE FROM bills").unwrap();
+    batch(2, &[bills("y", &[bill("1", "1.00", &items[..1])])]).load(&mut *warehouse);
+    assert_eq!(warehouse.proof().restore(&schema(), &rows, &operation()).unwrap(), 0);
+    assert_eq!((count(bench, "bills"), count(bench, "bill_items")), (1, 1));
 }
 
 fn a_document_without_its_row_is_unsettled(bench: &dyn Bench) {
