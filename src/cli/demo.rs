@@ -17,6 +17,7 @@ use super::exit::{Exit, Stop};
 use super::output::{Sheet, print};
 use super::query::table;
 use super::signals::stop_on_signal;
+use super::summary::Summary;
 
 const ROOT: &str = "var/demo";
 /// Says that the folder is the demo's own and may be emptied.
@@ -51,14 +52,19 @@ pub(super) fn demo(flags: &Flags, options: &DemoOptions) -> Result<Exit, Stop> {
     };
     if flags.output == Format::Json {
         summary.show(flags)?;
-        return Ok(Exit::Fine);
+        return Ok(came_to_its_end(&summary));
     }
     print(&summary.text())?;
     print(&outcomes(&config, &files)?)?;
     print(&format!("\n$ sluicegate query \"{QUESTION}\"\n"))?;
     let answer = assemble::query_engine(&config, &Interrupt::default())?.query(QUESTION)?;
     print(&table(&answer))?;
-    Ok(Exit::Fine)
+    Ok(came_to_its_end(&summary))
+}
+
+/// Rejects belong to the demo; what still waits does not.
+fn came_to_its_end(summary: &Summary) -> Exit {
+    if summary.waiting().is_empty() { Exit::Fine } else { Exit::Failed }
 }
 
 /// Empties a folder that an earlier demo made; a stranger's is left alone.
