@@ -217,6 +217,21 @@ fn a_crawl_that_never_began_is_told() {
     assert_eq!(reconcile(&project, &[], 0)["balanced"], true);
 }
 
+/// What was published since waits for the end of its own window, which is far.
+#[test]
+fn a_crawl_that_failed_is_not_that_of_a_window_which_has_not_ended() {
+    let project = Project::new().with("SLUICEGATE_WINDOW", "0 0 0 1 1 *");
+    land(&project, 0..2, 2);
+    project.run(&["drain", "--crawl"]).exits(0);
+    by_hand(&project, "UPDATE sluicegate_crawl SET state = 'given_up'");
+    land(&project, 2..3, 1);
+    project.run(&["drain"]).exits(0);
+    let report = reconcile(&project, &[], 3);
+    let found = only(&report, "failed_crawl");
+    assert_eq!(day(&report, &date(2))["discrepancies"][0]["id"], found["id"]);
+    assert_eq!(day(&report, &date(1))["balanced"], true, "{report:#}");
+}
+
 #[test]
 fn originals_that_are_gone_are_told() {
     let project = loaded();
