@@ -44,6 +44,7 @@ impl World {
             self.hub().trace(|| "the right ledger is back".to_owned());
             return Ok(());
         }
+        self.lost_ledger = Some(aside.clone());
         // A machine whose newest load made no rows left nothing that the others could see, and is mended by itself.
         for machine in 0..self.machines.len() {
             if self.knows_better(machine) {
@@ -54,6 +55,15 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// An old state that is put back may remember, as its newest, a load that nobody entered again, because the newer state
+    /// did not have it as loaded yet. It refuses too, and the same command lets it in.
+    pub(crate) fn let_old_state_in(&mut self, machine: usize) -> Result<(), String> {
+        match self.lost_ledger.clone().filter(|_| self.knows_better(machine)) {
+            Some(right) => self.enter_again(machine, &right),
+            None => Ok(()),
+        }
     }
 
     fn is_known_better(&self) -> bool {

@@ -65,6 +65,8 @@ pub(crate) struct World {
     pub(crate) machines: Vec<Machine>,
     old_states: Vec<Copy>,
     pub(crate) old_ledgers: Vec<PathBuf>,
+    /// What the ledger was before it was restored to the past for good.
+    pub(crate) lost_ledger: Option<PathBuf>,
     copies: usize,
     names: u64,
     pub(crate) is_left_to_a_person: bool,
@@ -99,6 +101,7 @@ impl World {
             machines,
             old_states: Vec::new(),
             old_ledgers: Vec::new(),
+            lost_ledger: None,
             copies: 0,
             names: 0,
             is_left_to_a_person: false,
@@ -175,7 +178,7 @@ impl World {
             92 | 93 => {
                 self.lose_one_disk();
             }
-            94 | 95 => self.old_state(),
+            94 | 95 => self.old_state()?,
             _ => self.old_ledger()?,
         }
         Ok(())
@@ -357,10 +360,10 @@ impl World {
     }
 
     /// A copy of a state is made, or an older one put back.
-    fn old_state(&mut self) {
+    fn old_state(&mut self) -> Result<(), String> {
         let number = self.pick();
         if self.machines[number].is_gone || !self.hub().strikes_at("old-state", 1_000) {
-            return;
+            return Ok(());
         }
         self.machines[number].kill();
         let state = self.machines[number].state.clone();
@@ -371,6 +374,7 @@ impl World {
                 self.machines[number].lose_disk();
                 copy_folder(&copy.path, &state);
                 self.hub().tell(OLD_STATE);
+                self.let_old_state_in(number)?;
             }
             None if state.is_dir() => {
                 let path = self.next_copy("state");
@@ -380,6 +384,7 @@ impl World {
             }
             None => {}
         }
+        Ok(())
     }
 
     /// No more faults, and everything has to settle by the deadline.
