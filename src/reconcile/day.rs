@@ -277,6 +277,33 @@ mod tests {
     }
 
     #[test]
+    fn an_acceptance_explains_no_difference_but_its_own() {
+        let balances = |kind| {
+            let date = "2026-11-20".parse().unwrap();
+            let finding = Finding::new(date, kind, "a", "found");
+            let acceptance =
+                Acceptance { operator: "ann".into(), at: String::new(), reason: "a test".into() };
+            let accepted = BTreeMap::from([(finding.clone().tell("bills").id, acceptance)]);
+            let parts = DayParts {
+                job: "bills",
+                day: date,
+                ledger: None,
+                flight: FlightDay { lost: 1, ..FlightDay::default() },
+                findings: vec![finding],
+                expectations: &Expectations::default(),
+                accepted: &accepted,
+                attention: Vec::new(),
+                last: None,
+                settled: true,
+                unasked: &BTreeMap::new(),
+            };
+            parts.report().balanced
+        };
+        assert!(balances(Kind::LostBatch));
+        assert!(!balances(Kind::StrayObject));
+    }
+
+    #[test]
     fn the_same_again_is_the_same_revision_and_a_difference_a_new_one() {
         let first = day(Vec::new(), FlightDay::default(), None, true);
         assert!(first.closed);
