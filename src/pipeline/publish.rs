@@ -131,12 +131,19 @@ pub fn publish_again(context: &Context, warehouse: &mut dyn Warehouse, batch: &B
     let loaded = warehouse.loaded_batch(&batch.batch_id)?;
     let Some(loaded) = loaded.filter(|loaded| loaded.published_at.is_none()) else { return Ok(()) };
     let mut csvs = rebuild(context, batch, &loaded)?;
-    for (table, (file, bytes)) in loaded.tables.iter().zip(&mut csvs).rev() {
-        if let Some(key) = &table.csv_key {
-            put(context, key, table, file, *bytes)?;
-        }
-    }
+    put_all(context, &loaded.tables, &mut csvs)?;
     warehouse.mark_published(&batch.batch_id)
+}
+
+/// Writes the CSV objects of a load, children before their parent; the keys.
+pub fn put_all(context: &Context, tables: &[LoadedTable], csvs: &mut CsvCopies) -> Outcome<Vec<String>> {
+    let mut keys = Vec::new();
+    for (table, (file, bytes)) in tables.iter().zip(csvs).rev() {
+        let Some(key) = &table.csv_key else { continue };
+        put(context, key, table, file, *bytes)?;
+        keys.push(key.clone());
+    }
+    Ok(keys)
 }
 
 /// Makes the CSV objects again, from the archive, the definition that the COMMIT fixed and what it refused. A rebuild
@@ -168,7 +175,7 @@ pub fn rebuild(context: &Context, batch: &Batch, loaded: &LoadedBatch) -> Outcom
 }
 
 /// Writes one CSV object; one that is there already has to be the same.
-pub fn put(
+fn put(
     context: &Context,
     key: &str,
     table: &LoadedTable,

@@ -113,14 +113,7 @@ fn write_again(
         .loaded_batch(batch_id)?
         .ok_or_else(|| Failure::permanent(format!("the ledger knows no batch {batch_id}")))?;
     let mut csvs = publish::rebuild(context, &rows::named(&job.name, batch_id), &loaded)?;
-    let mut keys = Vec::new();
-    // Children before parents, as at first.
-    for (table, (file, bytes)) in loaded.tables.iter().zip(&mut csvs).rev() {
-        let Some(key) = &table.csv_key else { continue };
-        publish::put(context, key, table, file, *bytes)?;
-        keys.push(key.clone());
-    }
-    Ok(keys)
+    publish::put_all(context, &loaded.tables, &mut csvs)
 }
 
 /// One look of the fleet stage, as a drain would have it.

@@ -244,11 +244,7 @@ impl Reentry<'_> {
             let batch = named(&load.job, &load.batch_id);
             return publish::publish_again(self.context, self.warehouse.as_mut(), &batch);
         };
-        for (table, (file, bytes)) in tables.iter().zip(&mut csvs).rev() {
-            if let Some(key) = &table.csv_key {
-                publish::put(self.context, key, table, file, *bytes)?;
-            }
-        }
+        publish::put_all(self.context, &tables, &mut csvs)?;
         self.warehouse.mark_published(&load.batch_id)
     }
 }
