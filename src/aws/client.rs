@@ -207,14 +207,6 @@ impl AwsClients {
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
     }
-
-    /// Starts a task that goes on by itself.
-    pub(super) fn spawn<F>(&self, future: F) -> tokio::task::JoinHandle<F::Output>
-    where
-        F: Future<Output: Send> + Send + 'static,
-    {
-        self.runtime.inner().spawn(future)
-    }
 }
 
 fn timeouts(read: Duration, attempt: Duration, operation: Duration) -> TimeoutConfig {

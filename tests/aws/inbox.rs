@@ -108,11 +108,20 @@ fn an_empty_queue_is_said_to_be_empty_soon() {
     });
 }
 
+/// Hides what it receives for longer than a test may take, and ends only when all polls under way are answered.
+fn patient() -> SqsOptions {
+    SqsOptions {
+        visibility: Duration::from_secs(600),
+        last_answer: Duration::from_secs(60),
+        ..SqsOptions::default()
+    }
+}
+
 #[test]
 fn messages_nobody_took_are_given_back_when_a_watch_ends() {
     on_each(|emulator| {
         let url = emulator.queue();
-        let long = SqsOptions { visibility: Duration::from_secs(600), ..SqsOptions::default() };
+        let long = patient();
         let sent = send_many(emulator, &url, 40);
         let few = SqsOptions { most_messages: 1, ..long };
         let mut watching = emulator.inbox(&url, Mode::Watch, few);
@@ -134,7 +143,7 @@ fn messages_nobody_took_are_given_back_when_a_watch_ends() {
 fn what_a_drain_could_not_journal_is_given_back_at_its_end() {
     on_each(|emulator| {
         let url = emulator.queue();
-        let long = SqsOptions { visibility: Duration::from_secs(600), ..SqsOptions::default() };
+        let long = patient();
         let sent = send_many(emulator, &url, 25);
         let mut failing = emulator.inbox(&url, Mode::Drain, long);
         let offered = loop {

@@ -38,8 +38,8 @@ const EMPTY_ROUNDS: u32 = 2;
 const WATCH_WAIT: Duration = Duration::from_millis(500);
 /// How much longer than they can be hidden a drain waits for hidden messages: clocks and counts are approximate.
 const HIDDEN_MARGIN: Duration = Duration::from_secs(5);
-/// The most time that an end spends on giving messages back.
-const GIVE_BACK_TIME: Duration = Duration::from_secs(3);
+/// How much longer than for last answers an end has time to give messages back.
+const GIVE_BACK_TIME: Duration = Duration::from_secs(2);
 
 /// Finds the job that a bucket and a key belong to.
 pub type Route = Arc<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
@@ -64,6 +64,10 @@ pub struct SqsOptions {
     pub visibility: Duration,
     /// Messages in one poll, and so in one commit of the journal.
     pub most_messages: usize,
+    /// How long an end waits for the answers to polls that are under way: what they bring would otherwise stay hidden. Nothing
+    /// that SQS documents ends a long poll early, and whether it notices that nobody listens any more is not documented either,
+    /// so a poll that is broken off may still hide messages: a drain waits for those.
+    pub last_answer: Duration,
 }
 
 impl Default for SqsOptions {
@@ -73,6 +77,7 @@ impl Default for SqsOptions {
             long_poll: Duration::from_secs(20),
             visibility: Duration::from_secs(30),
             most_messages: 1_000,
+            last_answer: Duration::from_secs(1),
         }
     }
 }
@@ -239,12 +244,11 @@ impl Drop for SqsInbox {
     /// What came and was not journaled, because the journal could not be written or the end came first, is somebody else's
     /// to take.
     fn drop(&mut self) {
-        let mut receipts: Vec<String> = std::mem::take(&mut self.unacknowledged).into_iter().collect();
-        if let Some(receivers) = self.receivers.take() {
-            receipts.extend(receivers.stop());
-        }
-        if !receipts.is_empty() {
-            self.queue.give_back(&receipts, GIVE_BACK_TIME);
+        let end = Instant::now() + self.options.last_answer + GIVE_BACK_TIME;
+        let unacknowledged: Vec<String> = std::mem::take(&mut self.unacknowledged).into_iter().collect();
+        match self.receivers.take() {
+            Some(receivers) => receivers.stop(unacknowledged, end),
+            None => self.queue.give_back(&unacknowledged, end),
         }
     }
 }

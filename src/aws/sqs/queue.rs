@@ -1,15 +1,13 @@
 //! Requests to one queue.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
 };
-
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use super::super::client::AwsClients;
 use super::super::failure::{HttpResponse, failure};
@@ -46,13 +44,6 @@ impl Queue {
 
     pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.clients.block_on(future)
-    }
-
-    pub(super) fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
-    where
-        F: Future<Output: Send> + Send + 'static,
-    {
-        self.clients.spawn(future)
     }
 
     pub(super) fn sqs(&self) -> &aws_sdk_sqs::Client {
@@ -92,11 +83,14 @@ impl Queue {
         }
     }
 
-    /// Lets others have messages at once that nobody here will journal, and spends no more than `longest` on it. Whatever
+    /// Lets others have messages at once that nobody here will journal, for which there is time until `end`. Whatever
     /// fails, they come back by themselves.
-    pub(super) fn give_back(&self, receipts: &[String], longest: Duration) {
+    pub(super) fn give_back(&self, receipts: &[String], end: Instant) {
+        if receipts.is_empty() {
+            return;
+        }
         let release = || {
-            let released = self.block_on(async { timeout(longest, self.release(receipts)).await });
+            let released = self.block_on(async { timeout_at(end.into(), self.release(receipts)).await });
             released.map_err(|_| Failure::transient("no time is left to give all messages back"))?
         };
         if let Err(failure) = self.clients.seam().perform(effects::INBOX_GIVE_BACK, release) {

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
+use tokio::time::{timeout, timeout_at};
 
 use super::super::pause::jittered;
 use super::SqsOptions;
@@ -19,13 +20,6 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A long poll that ends with nothing before this did not wait; asking again at once would be a storm.
 const LEAST_EMPTY: Duration = Duration::from_millis(200);
-/// How long a stop waits for the answer to a poll that is under way: its messages would otherwise stay hidden. Nothing
-/// that SQS documents ends a long poll early, and whether it notices that nobody listens any more is not documented either,
-/// so a poll that is broken off may still hide messages: a drain waits for those, see [`super::SqsInbox`].
-const LAST_ANSWER: Duration = Duration::from_secs(1);
-/// The most time that a stop waits for receivers to tell what they still have.
-const STOP_TIME: Duration = Duration::from_secs(3);
-
 /// The running receivers.
 pub(super) struct Receivers {
     queue: Queue,
@@ -33,7 +27,7 @@ pub(super) struct Receivers {
     trouble: Trouble,
     stop: watch::Sender<bool>,
     /// Each ends with the messages that nobody took from it.
-    running: Vec<JoinHandle<Vec<Received>>>,
+    running: JoinSet<Vec<Received>>,
 }
 
 /// Why the queue cannot be read now. One receiver that failed while others wait for messages is no trouble yet.
@@ -63,8 +57,8 @@ impl Receivers {
         let (sender, batches) = mpsc::channel(count * BATCHES_PER_RECEIVER);
         let (stop, stopped) = watch::channel(false);
         let trouble = Trouble::new(count);
-        let mut running = Vec::with_capacity(count);
-        for number in 0..count {
+        let mut running = JoinSet::new();
+        let start = |number| {
             let receiver = Receiver {
                 number,
                 queue: queue.clone(),
@@ -73,15 +67,16 @@ impl Receivers {
                 trouble: trouble.clone(),
                 stopped: stopped.clone(),
             };
-            running.push(queue.spawn(receiver.run()));
-        }
+            running.spawn(receiver.run());
+        };
+        queue.block_on(async { (0..count).for_each(start) });
         Self { queue: queue.clone(), batches, trouble, stop, running }
     }
 
     /// What is there, after waiting for a first message; trouble, when nothing is there because of it.
     pub(super) fn take(&mut self, wait: Duration, most: usize) -> Outcome<Vec<Received>> {
         let Self { queue, batches, .. } = self;
-        let first = queue.block_on(async { tokio::time::timeout(wait, batches.recv()).await });
+        let first = queue.block_on(async { timeout(wait, batches.recv()).await });
         let mut messages = first.ok().flatten().unwrap_or_default();
         while !messages.is_empty() && messages.len() < most {
             match self.batches.try_recv() {
@@ -95,26 +90,33 @@ impl Receivers {
         }
     }
 
-    /// Stops the receivers; the receipts of what they have received and nobody has taken, to be given back.
-    pub(super) fn stop(self) -> Vec<String> {
-        let Self { queue, mut batches, stop, running, .. } = self;
+    /// Stops the receivers, for which there is time until `end`. The messages of these receipts, and what has been received
+    /// and nobody has taken, are given back as they are known, while receivers still wait for their last answer: a poll
+    /// that is broken off goes on in the queue, and would hide for a whole visibility timeout what comes back after that.
+    pub(super) fn stop(self, mut receipts: Vec<String>, end: Instant) {
+        let Self { queue, mut batches, stop, mut running, .. } = self;
         stop.send_replace(true);
         batches.close();
-        let mut left = Vec::new();
-        let collect = async {
+        let waiting = async {
             while let Some(messages) = batches.recv().await {
-                left.extend(messages);
-            }
-            // A closed channel says nothing about polls that are under way: their receivers end with what still comes.
-            for receiver in running {
-                // A receiver that panicked has said so, and what it had comes back by itself.
-                left.extend(receiver.await.unwrap_or_default());
+                receipts.extend(receipts_of(messages));
             }
         };
-        // Out of time, the rest comes back by itself.
-        let _ = queue.block_on(async { tokio::time::timeout(STOP_TIME, collect).await });
-        left.into_iter().map(|message| message.receipt).collect()
+        // Out of time, the rest comes back by itself: here and below.
+        let _ = queue.block_on(async { timeout_at(end.into(), waiting).await });
+        queue.give_back(&receipts, end);
+        // A closed channel says nothing about polls that are under way: their receivers end with what still comes.
+        while let Ok(Some(ended)) =
+            queue.block_on(async { timeout_at(end.into(), running.join_next()).await })
+        {
+            // A receiver that panicked has said so.
+            queue.give_back(&receipts_of(ended.unwrap_or_default()), end);
+        }
     }
+}
+
+fn receipts_of(messages: Vec<Received>) -> Vec<String> {
+    messages.into_iter().map(|message| message.receipt).collect()
 }
 
 struct Receiver {
@@ -167,7 +169,7 @@ impl Receiver {
         let mut receiving = Box::pin(queue.receive(options.long_poll, options.visibility));
         tokio::select! {
             biased;
-            _ = stopped.changed() => tokio::time::timeout(LAST_ANSWER, receiving).await.ok(),
+            _ = stopped.changed() => timeout(options.last_answer, receiving).await.ok(),
             received = &mut receiving => Some(received),
         }
     }
