@@ -150,6 +150,7 @@ fn work(
         asked.stops(&bell);
         waiting.extend(scheduler::run(context, &bell, vec![stage], run)?);
     }
+    waiting.extend(context.tally.counts().given_up_crawls.into_values());
     if asked.to_stop() && !options.watch {
         waiting.push("stopped by a signal".to_owned());
     }

@@ -3,6 +3,7 @@
 
 use chrono::TimeDelta;
 use sha2::{Digest, Sha256};
+use sluicegate_state::retry::{LONGEST_BATCH_WAIT, LONGEST_DEFERRAL};
 
 /// The delay after attempt number `attempt` (from 1): between half and the whole of `first * 2^(attempt - 1)`, at most
 /// `limit`.
@@ -16,12 +17,12 @@ pub fn delay(first: TimeDelta, limit: TimeDelta, attempt: u64, what: &str) -> Ti
 
 /// The delay before a batch is tried again after a transient failure.
 pub fn batch_delay(batch_id: &str, attempt: u64) -> TimeDelta {
-    delay(TimeDelta::seconds(1), TimeDelta::minutes(5), attempt, batch_id)
+    delay(TimeDelta::seconds(1), LONGEST_BATCH_WAIT, attempt, batch_id)
 }
 
 /// The delay before a document that could not be read is tried again in a later batch.
 pub fn deferral_delay(key: &str, tries: u64) -> TimeDelta {
-    delay(TimeDelta::minutes(1), TimeDelta::hours(1), tries + 1, key)
+    delay(TimeDelta::minutes(1), LONGEST_DEFERRAL, tries + 1, key)
 }
 
 #[cfg(test)]

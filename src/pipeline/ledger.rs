@@ -12,7 +12,7 @@ use crate::ports::warehouse::{LedgerIdentity, Warehouse};
 
 use super::backoff;
 use super::context::Context;
-use super::stage::Idle;
+use super::stage::{Idle, lies_ahead};
 
 /// Under this name the state remembers the ledger that it belongs to.
 const LEDGER_ID: &str = "ledger.id";
@@ -52,7 +52,7 @@ impl LedgerConnection {
     /// place in the order.
     pub fn unreachable(&mut self, store: &mut Store) -> Outcome<Option<Idle>> {
         let now = self.context.clock.now();
-        if self.open.is_none() && now >= self.next_try {
+        if self.open.is_none() && !lies_ahead(self.next_try, now, LONGEST_WAIT) {
             match self.get(store) {
                 Ok(_) => self.failures = 0,
                 Err(failure) if matches!(failure.kind, FailureKind::WrongLedger | FailureKind::Died) => {

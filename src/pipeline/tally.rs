@@ -26,6 +26,8 @@ pub struct Counts {
     pub published: u64,
     /// Crawls that ended well.
     pub crawls: u64,
+    /// Jobs whose last crawl of this run was given up, and why, for people.
+    pub given_up_crawls: BTreeMap<String, String>,
     /// Batches parked.
     pub failed_batches: u64,
 }

@@ -15,6 +15,10 @@ use super::{bigint, count, parse_time};
 /// How many of the crawls that earlier attempts ended with a claim knows: more than a catalog reports of a day.
 const ACCOUNTED: i64 = 200;
 
+/// A lease that ends later than any ends was taken before the server's clock was set back: who lives has renewed it since.
+const LEASE_IS_OVER: &str = "(lease_until <= sluicegate.clock()
+                              OR lease_until > sluicegate.clock() + interval '60 seconds' + interval '5 minutes')";
+
 /// A crawl that has not ended.
 struct OpenCrawl {
     crawl_id: String,
@@ -30,7 +34,7 @@ fn attempts(value: i64) -> u32 {
 
 fn open_crawl(transaction: &mut Transaction<'_>, job: &str) -> Outcome<Option<OpenCrawl>> {
     let sql = format!(
-        "SELECT crawl_id, {}, owner, lease_until <= sluicegate.clock(), {} FROM sluicegate.crawl
+        "SELECT crawl_id, {}, owner, {LEASE_IS_OVER}, {} FROM sluicegate.crawl
          WHERE job = $1 AND state IN ('claimed', 'running', 'failed') ORDER BY window_end LIMIT 1",
         time_text("window_end"),
         time_text("claimed_at"),
@@ -74,9 +78,11 @@ fn take_over(
     // The lease is looked at again: its owner may have renewed it since.
     let changed = transaction
         .execute(
-            "UPDATE sluicegate.crawl SET owner = $3, lease_until = sluicegate.clock() + interval '60 seconds'
-             WHERE crawl_id = $1 AND owner = $2 AND state IN ('claimed', 'running', 'failed')
-               AND ($4 OR lease_until <= sluicegate.clock())",
+            &format!(
+                "UPDATE sluicegate.crawl SET owner = $3, lease_until = sluicegate.clock() + interval '60 seconds'
+                 WHERE crawl_id = $1 AND owner = $2 AND state IN ('claimed', 'running', 'failed')
+                   AND ($4 OR {LEASE_IS_OVER})"
+            ),
             &[&open.crawl_id, &open.owner, &request.owner, &(ours || gone)],
         )
         .map_err(failure)?;
@@ -135,11 +141,13 @@ fn describe(
 fn adopt(transaction: &mut Transaction<'_>, request: &CrawlRequest<'_>) -> Outcome<Option<CrawlClaim>> {
     let window_end = to_text(request.window_end);
     let crawl_id = format!("{}-{}", request.job, request.window_end.format("%Y%m%dT%H%M%S%.6fZ"));
-    // Whoever adopts first holds the rows; another one waits here, and then finds nothing.
+    // Whoever adopts first holds the rows; another one waits here, and then finds nothing. What was published in the future
+    // was published before the server's clock was set back, and is there.
     let batches = transaction
         .execute(
             "UPDATE sluicegate.batch SET crawl_id = $3
-             WHERE job = $1 AND crawl_id IS NULL AND published_at <= $2::text::timestamptz",
+             WHERE job = $1 AND crawl_id IS NULL AND published_at IS NOT NULL
+               AND (published_at <= $2::text::timestamptz OR published_at > sluicegate.clock() + interval '5 minutes')",
             &[&request.job, &window_end, &crawl_id],
         )
         .map_err(failure)?;

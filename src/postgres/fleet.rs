@@ -21,18 +21,22 @@ pub(super) fn farewell(client: &mut Client, incarnation: &str) -> Result<(), Err
 }
 
 pub(super) fn live_incarnations(client: &mut Client) -> Result<BTreeSet<String>, Error> {
+    // Who was seen in the future was seen before the server's clock was set back: who lives has been seen since.
     let rows = client.query(
-        "SELECT incarnation FROM sluicegate.machine WHERE seen_at > sluicegate.clock() - interval '60 seconds'",
+        "SELECT incarnation FROM sluicegate.machine
+         WHERE seen_at > sluicegate.clock() - interval '60 seconds' AND seen_at <= sluicegate.clock() + interval '5 minutes'",
         &[],
     )?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 pub(super) fn claim_listing(client: &mut Client, job: &str, owner: &str) -> Result<bool, Error> {
+    // A turn of the future was taken before the server's clock was set back.
     let changed = client.execute(
         "INSERT INTO sluicegate.listing (job, owner, claimed_at) VALUES ($1, $2, sluicegate.clock())
          ON CONFLICT (job) DO UPDATE SET owner = excluded.owner, claimed_at = excluded.claimed_at
-         WHERE listing.claimed_at <= sluicegate.clock() - interval '1 hour'",
+         WHERE listing.claimed_at <= sluicegate.clock() - interval '1 hour'
+            OR listing.claimed_at > sluicegate.clock() + interval '5 minutes'",
         &[&job, &owner],
     )?;
     Ok(changed == 1)

@@ -8,13 +8,18 @@ use sluicegate_state::time::to_text;
 use crate::failure::{Failure, Outcome};
 use crate::ports::warehouse::{CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, OpenAttempt};
 
-use super::{failure, parse_time};
+use super::{CLOCK_SPREAD, failure, parse_time};
 
 /// How long a claim holds without a sign of life.
 const LEASE: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
 
 /// How many of the crawls that earlier attempts ended with a claim knows: more than a catalog reports of a day.
 const ACCOUNTED: u32 = 200;
+
+/// What the window that ends at `?2` covers. What was published later than `?3`, in the future, was published before the
+/// clock was set back, and is there.
+const UNADOPTED: &str = "job = ?1 AND crawl_id IS NULL AND published_at IS NOT NULL
+                         AND (published_at <= ?2 OR published_at > ?3)";
 
 /// A crawl that has not ended.
 struct OpenCrawl {
@@ -66,8 +71,9 @@ fn take_over(
     open: &OpenCrawl,
     now: Timestamp,
 ) -> Outcome<Option<CrawlClaim>> {
-    let free =
-        open.owner == request.owner || open.lease_until <= to_text(now) || (request.is_gone)(&open.owner);
+    // A lease that ends later than any ends was taken before the clock was set back: who lives has renewed it since.
+    let is_over = open.lease_until <= to_text(now) || open.lease_until > to_text(now + LEASE + CLOCK_SPREAD);
+    let free = open.owner == request.owner || is_over || (request.is_gone)(&open.owner);
     if !free {
         return Ok(None);
     }
@@ -142,9 +148,10 @@ fn adopt(
 ) -> rusqlite::Result<Option<CrawlClaim>> {
     let window_end = to_text(request.window_end);
     let until = if sings(Canary::CrawlAdoptsLate) { to_text(now) } else { window_end.clone() };
+    let latest = to_text(now + CLOCK_SPREAD);
     let batches: u64 = transaction.query_row(
-        "SELECT count(*) FROM sluicegate_batch WHERE job = ?1 AND crawl_id IS NULL AND published_at <= ?2",
-        params![request.job, until],
+        &format!("SELECT count(*) FROM sluicegate_batch WHERE {UNADOPTED}"),
+        params![request.job, until, latest],
         |row| row.get(0),
     )?;
     if batches == 0 {
@@ -170,8 +177,8 @@ fn adopt(
         return Ok(None);
     }
     let adopted = transaction.execute(
-        "UPDATE sluicegate_batch SET crawl_id = ?3 WHERE job = ?1 AND crawl_id IS NULL AND published_at <= ?2",
-        params![request.job, until, crawl_id],
+        &format!("UPDATE sluicegate_batch SET crawl_id = ?4 WHERE {UNADOPTED}"),
+        params![request.job, until, latest, crawl_id],
     )?;
     assert_eq!(adopted as u64, batches, "what was counted is adopted, in one transaction (I8)");
     describe(transaction, request.job, &crawl_id, request.window_end, now).map(Some)

@@ -9,6 +9,8 @@ use sluicegate_state::time::to_text;
 
 use crate::ports::warehouse::{KnownObject, UnpublishedLoad};
 
+use super::CLOCK_SPREAD;
+
 /// How long a machine counts as alive after it was seen.
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 /// How often a landing is listed in the whole fleet.
@@ -33,9 +35,10 @@ pub(super) fn live_incarnations(
     connection: &Connection,
     now: Timestamp,
 ) -> rusqlite::Result<BTreeSet<String>> {
-    let mut statement =
-        connection.prepare_cached("SELECT incarnation FROM sluicegate_machine WHERE seen_at > ?1")?;
-    let rows = statement.query_map([to_text(now - LEASE)], |row| row.get(0))?;
+    // Who was seen in the future was seen before the clock was set back: who lives has been seen since.
+    let sql = "SELECT incarnation FROM sluicegate_machine WHERE seen_at > ?1 AND seen_at <= ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([to_text(now - LEASE), to_text(now + CLOCK_SPREAD)], |row| row.get(0))?;
     rows.collect()
 }
 
@@ -47,12 +50,14 @@ pub(super) fn claim_listing(
 ) -> rusqlite::Result<bool> {
     let sql = "INSERT INTO sluicegate_listing (job, owner, claimed_at) VALUES (?1, ?2, ?3)
                ON CONFLICT (job) DO UPDATE SET owner = excluded.owner, claimed_at = excluded.claimed_at
-               WHERE sluicegate_listing.claimed_at <= ?4";
+               WHERE sluicegate_listing.claimed_at <= ?4 OR sluicegate_listing.claimed_at > ?5";
     let changed = connection.prepare_cached(sql)?.execute(params![
         job,
         owner,
         to_text(now),
-        to_text(now - LISTING_INTERVAL)
+        to_text(now - LISTING_INTERVAL),
+        // A turn of the future was taken before the clock was set back.
+        to_text(now + CLOCK_SPREAD),
     ])?;
     Ok(changed == 1)
 }

@@ -25,6 +25,9 @@ use sluicegate_state::Timestamp;
 use crate::failure::Failure;
 use crate::ports::ledger_text::parse_time;
 
+/// By how much the ledger's clock may be set back before a time that lies ahead is taken for one that it had set before.
+const CLOCK_SPREAD: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
+
 /// What an error of SQLite means for the pipeline.
 fn failure(error: rusqlite::Error) -> Failure {
     use ErrorCode::{

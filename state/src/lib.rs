@@ -12,6 +12,7 @@ mod error;
 mod lock;
 pub mod machine;
 pub mod model;
+pub mod retry;
 pub mod seam;
 mod store;
 pub mod time;

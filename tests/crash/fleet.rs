@@ -143,6 +143,17 @@ fn who_rests_after_a_failure_lives() {
 
 #[test]
 fn what_machines_that_live_work_on_is_not_waited_for_longer_than_a_lease() {
+    machines_that_live(TimeDelta::zero(), TimeDelta::minutes(2));
+}
+
+#[test]
+fn the_same_where_the_clock_is_set_back_meanwhile() {
+    // The archive object has the date of a day to come, which only the look at the whole archive finds.
+    machines_that_live(TimeDelta::hours(-30), TimeDelta::hours(25));
+}
+
+/// The clock jumps after the first looks. What machines that die leave is adopted after that long at the latest.
+fn machines_that_live(jump: TimeDelta, adopted_after: TimeDelta) {
     let world = World::new(true);
     land_missed(&world);
     let (theirs, _they) = begin(&world, "theirs");
@@ -154,7 +165,10 @@ fn what_machines_that_live_work_on_is_not_waited_for_longer_than_a_lease() {
     let (ours, _we) = begin(&world, "ours");
     let mut fleet = FleetStage::new(Arc::new(ours), false).unwrap();
     let mut waits = Vec::new();
-    for _ in 0..30 {
+    for look in 0..30 {
+        if look == 3 {
+            world.clock.advance(jump);
+        }
         they_live();
         waits.push(idle(fleet.tick().unwrap()).waiting_for.is_some());
         world.clock.advance(TimeDelta::seconds(5));
@@ -164,7 +178,7 @@ fn what_machines_that_live_work_on_is_not_waited_for_longer_than_a_lease() {
     assert!(!waits[29], "{waits:?}");
     assert_eq!(totals(&world, "ours").received, 0);
     // And when they die, what they left is adopted.
-    world.clock.advance(TimeDelta::minutes(2));
+    world.clock.advance(adopted_after);
     run_serially(&mut [Box::new(fleet) as Box<dyn Stage>]).unwrap();
     assert_eq!(totals(&world, "ours").received, 1);
 }

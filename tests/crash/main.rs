@@ -5,6 +5,7 @@
 //! `SLUICEGATE_FULL=1` tries every pair of deaths, and not only a sample.
 
 mod behind;
+mod clock;
 #[path = "../conformance/counts.rs"]
 mod counts;
 mod elsewhere;

@@ -73,7 +73,7 @@ impl CrawlStage {
         let Self { context, store, ledger, catalogs, .. } = self;
         ledger.get(store)?.renew_crawl(owned.crawl_id(), &context.incarnation)?;
         let now = context.clock.now();
-        if owned.not_before > now {
+        if owned.rests(now) {
             self.owned.insert(job.name.clone(), owned);
             return Ok(false);
         }
@@ -82,7 +82,19 @@ impl CrawlStage {
         })?;
         let mut means = Means { context, store, ledger, catalog: catalog.as_mut() };
         match owned.advance(&mut means) {
-            Ok(true) => return Ok(true),
+            Ok(true) => {
+                context.tally.add(|counts| match owned.given_up {
+                    Some(message) => {
+                        let message = format!(
+                            "the crawl of job {} was given up, and queries may not see its last batches: {message}",
+                            job.name
+                        );
+                        counts.given_up_crawls.insert(job.name.clone(), message);
+                    }
+                    None => drop(counts.given_up_crawls.remove(&job.name)),
+                });
+                return Ok(true);
+            }
             Ok(false) => {}
             // Whatever was in flight is found again by the claim: its lease is ours, and it is looked at before a start.
             Err(Setback::Ledger(failure)) => return Err(failure),
@@ -95,6 +107,10 @@ impl CrawlStage {
     fn claim(&mut self, job: &Arc<Job>) -> Outcome<bool> {
         let early = self.window_end == WindowEnd::Now;
         let Self { context, store, ledger, .. } = self;
+        // No window bounds how often this would begin anew; each crawl costs money, and a person has to look first.
+        if early && context.tally.counts().given_up_crawls.contains_key(&job.name) {
+            return Ok(false);
+        }
         if store.meta("ledger.id")?.is_none() && store.batches(Some(&job.name), 1)?.is_empty() {
             // Nothing was ever sealed here: there is no need to touch the warehouse.
             return Ok(false);
@@ -116,7 +132,9 @@ impl CrawlStage {
             is_gone: &is_gone,
         };
         // `ledger` keeps the store borrowed no longer than `get`; the claim itself only reads it through `is_gone`.
-        let Some(claim) = warehouse.claim_crawl(&request)? else { return Ok(false) };
+        let Some(mut claim) = warehouse.claim_crawl(&request)? else { return Ok(false) };
+        // What was published in the future was published before the ledger's clock was set back.
+        claim.published_until = claim.published_until.min(now);
         let (crawl, batches) = (&claim.crawl_id, claim.batches);
         match claim.attempts {
             0 => tracing::info!(crawl = %crawl, batches, "window ended"),

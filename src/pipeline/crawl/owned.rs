@@ -14,6 +14,7 @@ use crate::ports::warehouse::{CrawlClaim, CrawlEnd, Warehouse};
 use super::super::backoff;
 use super::super::context::Context;
 use super::super::ledger::LedgerConnection;
+use super::super::stage::lies_ahead;
 use super::covering::{Accepted, Followed, Found, Mark, Search};
 
 /// Attempts at one window's crawl that the catalog may fail before its batches are left to the next window.
@@ -100,8 +101,12 @@ pub(super) struct OwnedCrawl {
     setbacks: u64,
     /// When to go on.
     pub(super) not_before: Timestamp,
+    /// How far ahead that was when it was set.
+    delay: TimeDelta,
     /// What it waits for, for people.
     pub(super) state: String,
+    /// Why it was given up, once it was.
+    pub(super) given_up: Option<String>,
 }
 
 impl OwnedCrawl {
@@ -121,7 +126,9 @@ impl OwnedCrawl {
             covers_from: None,
             setbacks: 0,
             not_before: now,
+            delay: TimeDelta::zero(),
             state: "claimed".to_owned(),
+            given_up: None,
             claim,
         }
     }
@@ -130,12 +137,25 @@ impl OwnedCrawl {
         &self.claim.crawl_id
     }
 
+    /// Whether it is not yet time to go on.
+    pub(super) fn rests(&self, now: Timestamp) -> bool {
+        lies_ahead(self.not_before, now, self.delay)
+    }
+
+    fn go_on_in(&mut self, now: Timestamp, delay: TimeDelta) {
+        (self.not_before, self.delay) = (now + delay, delay);
+    }
+
     /// One step; true when it is over.
     pub(super) fn advance(&mut self, means: &mut Means<'_>) -> Result<bool, Setback> {
-        let reports = means.catalog.crawls(self.claim.claimed_at - LOOK_BACK).map_err(catalog_failure)?;
+        let now = means.now();
+        // A claim of the future was made before the clock was set back, and what was started since began before it.
+        let since = self.claim.claimed_at.min(now) - LOOK_BACK;
+        let reports = means.catalog.crawls(since).map_err(catalog_failure)?;
         let over = match self.attempt.as_mut().and_then(|attempt| attempt.accepted.as_mut()) {
             Some((accepted, last_sign)) => {
-                let overdue = means.context.clock.now() - *last_sign >= TRACE_TIME;
+                *last_sign = now.min(*last_sign);
+                let overdue = now - *last_sign >= TRACE_TIME;
                 let followed = accepted.follow(&reports, overdue);
                 if matches!(followed, Followed::Running(_)) {
                     *last_sign = means.context.clock.now();
@@ -153,12 +173,12 @@ impl OwnedCrawl {
         self.setbacks += 1;
         tracing::warn!(crawl = %self.crawl_id(), "the crawl cannot go on now: {failure}");
         let (first, longest) = (TimeDelta::seconds(1), TimeDelta::minutes(5));
-        self.not_before = now + backoff::delay(first, longest, self.setbacks, self.crawl_id());
+        self.go_on_in(now, backoff::delay(first, longest, self.setbacks, self.crawl_id()));
         self.state = failure.message.clone();
     }
 
     fn rest(&mut self, means: &Means<'_>, state: &str) -> Result<bool, Setback> {
-        self.not_before = means.now() + LOOK_INTERVAL;
+        self.go_on_in(means.now(), LOOK_INTERVAL);
         state.clone_into(&mut self.state);
         Ok(false)
     }
@@ -203,9 +223,9 @@ impl OwnedCrawl {
     }
 
     fn start(&mut self, means: &mut Means<'_>, before: Vec<CrawlReport>) -> Result<bool, Setback> {
-        if let Some(wait) = too_early(means, &self.claim)? {
+        if let Some(wait) = too_early(means, &mut self.claim)? {
             self.state = "the last objects are too young".to_owned();
-            self.not_before = means.now() + wait;
+            self.go_on_in(means.now(), wait);
             return Ok(false);
         }
         let number = match &self.attempt {
@@ -294,6 +314,7 @@ impl OwnedCrawl {
                     crawl = %self.crawl_id(),
                     "given up, the next window covers its batches: {message}"
                 );
+                self.given_up = Some(message);
                 Ok(true)
             }
             CrawlEnd::Failed { message, .. } => {
@@ -301,7 +322,7 @@ impl OwnedCrawl {
                 self.failures += 1;
                 let (first, longest) = (TimeDelta::seconds(2), TimeDelta::minutes(5));
                 let delay = backoff::delay(first, longest, u64::from(self.failures), self.crawl_id());
-                self.not_before = means.now() + delay;
+                self.go_on_in(means.now(), delay);
                 self.state = format!("it failed and is tried again: {message}");
                 Ok(false)
             }
@@ -310,14 +331,16 @@ impl OwnedCrawl {
 }
 
 /// How long to wait before a start, so that its crawl, should the answer be lost, is known to cover by when it began.
-fn too_early(means: &mut Means<'_>, claim: &CrawlClaim) -> Outcome<Option<TimeDelta>> {
+fn too_early(means: &mut Means<'_>, claim: &mut CrawlClaim) -> Outcome<Option<TimeDelta>> {
     let margin = means.catalog.clock_margin();
     if margin.is_zero() {
         return Ok(None);
     }
-    // Both times are the ledger's, so their difference is how old the objects are at least.
-    let age = means.warehouse()?.now()? - claim.published_until;
-    let wait = margin * 2 - age;
+    // Both times are the ledger's, so their difference is how old the objects are at least. The clock may have been set
+    // back since the claim: the objects are there by now.
+    let now = means.warehouse()?.now()?;
+    claim.published_until = claim.published_until.min(now);
+    let wait = margin * 2 - (now - claim.published_until);
     Ok((wait > TimeDelta::zero()).then_some(wait))
 }
 

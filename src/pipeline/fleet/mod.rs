@@ -155,9 +155,10 @@ impl FleetStage {
     /// Whether everything that a look at the whole archive, begun at `now`, left to others belongs to machines that live.
     /// A machine that died before the first of these looks ended has no lease any more when a lease has passed.
     fn left_nothing_to_the_dead(&mut self, now: Timestamp) -> bool {
-        let since = self.left_since.filter(|_| self.left_to_peers > 0);
-        let all_live = self.left_to_peers == 0 || since.is_some_and(|since| now - since >= LEASE_OVER);
         let ended = self.context.clock.now();
+        // A beginning in the future lies before the clock was set back: the wait begins anew.
+        let since = self.left_since.filter(|since| self.left_to_peers > 0 && *since <= now.max(ended));
+        let all_live = self.left_to_peers == 0 || since.is_some_and(|since| now - since >= LEASE_OVER);
         self.left_since = (!all_live).then(|| since.unwrap_or(ended));
         all_live
     }

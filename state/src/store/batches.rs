@@ -7,32 +7,35 @@ use super::rows::{count, integer, optional_count, optional_time, time};
 use crate::machine::{BatchEvent, BatchState};
 use crate::model::{Batch, Member, TransitionRecord};
 use crate::time::Stored;
-use crate::{StateError, Timestamp};
+use crate::{StateError, Timestamp, retry};
 
 /// The start of every query for batches.
 pub(super) const SELECT: &str = "
     SELECT b.*, (SELECT count(*) FROM attempt AS a WHERE a.batch_id = b.batch_id) AS attempts FROM batch AS b ";
 
-/// The list of states is there for the planner: it repeats the condition of the partial index.
+/// The list of states is there for the planner: it repeats the condition of the partial index. A next try later than `?4`
+/// was set by a clock that was ahead, and has come.
 pub(super) const DUE: &str = "
-    WHERE state = ?1 AND state IN ('sealed', 'archived', 'loaded') AND (next_try_at IS NULL OR next_try_at <= ?2)
+    WHERE state = ?1 AND state IN ('sealed', 'archived', 'loaded')
+      AND (next_try_at IS NULL OR next_try_at <= ?2 OR next_try_at > ?4)
     ORDER BY sealed_at, batch_id LIMIT ?3";
 
 /// The oldest batch of the job after `?3`, in the order of names and then from the beginning again.
 pub(super) const IN_TURN: &str = "
     WHERE batch_id = (
         SELECT batch_id FROM batch
-        WHERE state = ?1 AND state IN ('sealed', 'archived', 'loaded') AND (next_try_at IS NULL OR next_try_at <= ?2)
+        WHERE state = ?1 AND state IN ('sealed', 'archived', 'loaded')
+          AND (next_try_at IS NULL OR next_try_at <= ?2 OR next_try_at > ?4)
         ORDER BY job <= ?3, job, sealed_at, batch_id LIMIT 1)";
 
 /// Without the hint the planner would look at every unfinished batch.
 pub(super) const NEXT_BATCH: &str = "
     SELECT min(next_try_at) AS next FROM batch INDEXED BY batch_retry
-    WHERE next_try_at IS NOT NULL AND state IN ('sealed', 'archived', 'loaded') AND next_try_at > ?1";
+    WHERE next_try_at IS NOT NULL AND state IN ('sealed', 'archived', 'loaded') AND next_try_at > ?1 AND next_try_at <= ?2";
 
 pub(super) const NEXT_NOTIFICATION: &str = "
     SELECT min(next_try_at) AS next FROM notification
-    WHERE state = 'pending' AND next_try_at IS NOT NULL AND next_try_at > ?1";
+    WHERE state = 'pending' AND next_try_at IS NOT NULL AND next_try_at > ?1 AND next_try_at <= ?2";
 
 pub(super) const IN_STATE: &str = "
     WHERE state = ?1 AND state IN ('sealed', 'archived', 'loaded') ORDER BY sealed_at, batch_id LIMIT ?2";
@@ -54,12 +57,14 @@ const WAITING: &str = "
     ORDER BY next_try_at LIMIT ?2";
 
 pub(super) const NEXT_WAITING: &str = "
-    WHERE state = ?1 AND state IN ('sealed', 'archived', 'loaded') AND next_try_at IS NOT NULL AND next_try_at > ?2
+    WHERE state = ?1 AND state IN ('sealed', 'archived', 'loaded') AND next_try_at IS NOT NULL
+      AND next_try_at > ?2 AND next_try_at <= ?3
     ORDER BY next_try_at LIMIT 1";
 
 pub(super) const NEXT_DEFERRED: &str = "
     SELECT key, next_try_at FROM notification
-    WHERE state = 'pending' AND next_try_at IS NOT NULL AND next_try_at > ?1 ORDER BY next_try_at LIMIT 1";
+    WHERE state = 'pending' AND next_try_at IS NOT NULL AND next_try_at > ?1 AND next_try_at <= ?2
+    ORDER BY next_try_at LIMIT 1";
 
 const MEMBERS: &str = "
     SELECT m.ordinal, m.tries, n.bucket, n.key, n.version_id, n.etag, n.sequencer, n.size, n.event_time, n.expires_at
@@ -74,7 +79,8 @@ impl Store {
         now: Timestamp,
         limit: usize,
     ) -> Result<Vec<Batch>, StateError> {
-        select(&self.connection, DUE, params![state, Stored(now), integer(limit as u64)])
+        let latest = Stored(retry::latest_of_batches(now));
+        select(&self.connection, DUE, params![state, Stored(now), integer(limit as u64), latest])
     }
 
     /// The batch in an unfinished state whose turn it is: jobs are served one after the other, the one after `last_job`
@@ -85,16 +91,19 @@ impl Store {
         now: Timestamp,
         last_job: &str,
     ) -> Result<Option<Batch>, StateError> {
-        Ok(select(&self.connection, IN_TURN, params![state, Stored(now), last_job])?.pop())
+        let latest = Stored(retry::latest_of_batches(now));
+        Ok(select(&self.connection, IN_TURN, params![state, Stored(now), last_job, latest])?.pop())
     }
 
     /// When the next retry of a batch or of a deferred notification is due, if one lies ahead.
     pub fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StateError> {
-        let next = |sql| -> Result<Option<Timestamp>, StateError> {
+        let next = |sql, latest| -> Result<Option<Timestamp>, StateError> {
             let mut statement = self.connection.prepare_cached(sql)?;
-            Ok(statement.query_row([Stored(now)], |row| optional_time(row, "next"))?)
+            Ok(statement.query_row([Stored(now), Stored(latest)], |row| optional_time(row, "next"))?)
         };
-        Ok([next(NEXT_BATCH)?, next(NEXT_NOTIFICATION)?].into_iter().flatten().min())
+        let batch = next(NEXT_BATCH, retry::latest_of_batches(now))?;
+        let notification = next(NEXT_NOTIFICATION, retry::latest_of_notifications(now))?;
+        Ok([batch, notification].into_iter().flatten().min())
     }
 
     /// The batches in an unfinished state, whether their time has come or not, oldest seal first.
@@ -114,14 +123,16 @@ impl Store {
 
     /// The batch in an unfinished state whose retry is the first one due after `now`.
     pub fn next_waiting(&self, state: BatchState, now: Timestamp) -> Result<Option<Batch>, StateError> {
-        Ok(select(&self.connection, NEXT_WAITING, params![state, Stored(now)])?.pop())
+        let latest = Stored(retry::latest_of_batches(now));
+        Ok(select(&self.connection, NEXT_WAITING, params![state, Stored(now), latest])?.pop())
     }
 
     /// The deferred document whose retry is the first one due after `now`: its key and when.
     pub fn next_deferred(&self, now: Timestamp) -> Result<Option<(String, Timestamp)>, StateError> {
         let mut statement = self.connection.prepare_cached(NEXT_DEFERRED)?;
+        let latest = Stored(retry::latest_of_notifications(now));
         let found = statement
-            .query_row([Stored(now)], |row| Ok((row.get(0)?, optional_time(row, "next_try_at")?)))
+            .query_row([Stored(now), latest], |row| Ok((row.get(0)?, optional_time(row, "next_try_at")?)))
             .optional()?;
         Ok(found.and_then(|(key, at)| Some((key, at?))))
     }

@@ -8,16 +8,16 @@ use super::batches::batch_by_id;
 use super::rows::{integer, stored};
 use crate::model::{Batch, Limits, SealRequest, identity};
 use crate::time::Stored;
-use crate::{StateError, Timestamp, effects};
+use crate::{StateError, Timestamp, effects, retry};
 
 /// A member's place has six digits in the archive.
 const MOST_DOCUMENTS: u64 = 1_000_000;
 
-/// What waits for sealing, in sealing order.
+/// What waits for sealing, in sealing order. A next try later than `?3` was set by a clock that was ahead, and has come.
 pub(super) const PENDING: &str = "
     SELECT notification_id, bucket, key, version_id, etag, sequencer, size, event_time, expires_at, received_at, tries
     FROM notification
-    WHERE state = 'pending' AND job = ?1 AND (next_try_at IS NULL OR next_try_at <= ?2)
+    WHERE state = 'pending' AND job = ?1 AND (next_try_at IS NULL OR next_try_at <= ?2 OR next_try_at > ?3)
     ORDER BY expires_at IS NULL, expires_at, event_time, notification_id";
 
 const INSERT_BATCH: &str = "
@@ -109,8 +109,8 @@ impl Choice {
 
     fn is_old(&self, limits: &Limits, now: Timestamp) -> bool {
         let oldest = self.members.iter().map(|member| member.received_at).min();
-        // A notification from the future, after the clock was set back, is young.
-        oldest.and_then(|oldest| (now - oldest).to_std().ok()).is_some_and(|age| age >= limits.max_age)
+        // One that came in the future came before the clock was set back: nobody knows how long it has waited.
+        oldest.and_then(|oldest| (now - oldest).abs().to_std().ok()).is_some_and(|age| age >= limits.max_age)
     }
 }
 
@@ -126,9 +126,14 @@ fn is_worth_a_look(
 ) -> Result<bool, StateError> {
     if request.force {
         // Whatever there is will be sealed.
-        return Ok(connection.prepare_cached(PENDING)?.exists(params![request.job, Stored(now)])?);
+        return Ok(connection.prepare_cached(PENDING)?.exists(pending(request, now))?);
     }
     Ok(choose(connection, request, now)?.is_some())
+}
+
+/// The parameters of [`PENDING`].
+fn pending<'a>(request: &SealRequest<'a>, now: Timestamp) -> (&'a str, Stored, Stored) {
+    (request.job, Stored(now), Stored(retry::latest_of_notifications(now)))
 }
 
 /// Chooses the members of the next batch, and says why it should be sealed now, if it should.
@@ -139,7 +144,7 @@ fn choose(
 ) -> Result<Option<(Choice, Cause)>, StateError> {
     let limits = &request.limits;
     let mut statement = connection.prepare_cached(PENDING)?;
-    let mut candidates = statement.query_map(params![request.job, Stored(now)], candidate)?;
+    let mut candidates = statement.query_map(pending(request, now), candidate)?;
     let mut choice = Choice::default();
     let full = loop {
         let Some(candidate) = candidates.next().transpose()? else { break false };

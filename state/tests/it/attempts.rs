@@ -1,15 +1,26 @@
 //! Goal: an attempt's end, its batch's move and its deferrals happen together or not at all; nothing parks a batch but a
 //! permanent error.
 
+use sluicegate_state::retry::{LONGEST_BATCH_WAIT, LONGEST_DEFERRAL};
 use sluicegate_state::{
     AttemptFailure, AttemptOutcome, BatchEvent, BatchState, Deferral, Moved, NotificationState, Stage,
-    StateError,
+    StateError, Timestamp,
 };
 
 use crate::support::{House, ME, at, forced};
 
 fn transient(seconds: i64) -> AttemptFailure {
     AttemptFailure::Transient { error: "slow down".into(), next_try_at: at(seconds) }
+}
+
+impl House {
+    /// A document whose batch was archived without it, and that is tried again then.
+    fn deferred(&mut self, key: &str, next_try_at: Timestamp) {
+        let id = self.sealed(&[key]).batch_id;
+        let attempt = self.store.begin_attempt(&id, Stage::Archive, ME, at(2)).unwrap();
+        let deferred = [Deferral { ordinal: 0, next_try_at }];
+        self.store.complete_attempt(attempt, BatchEvent::Archived, "ok", &deferred, at(3)).unwrap();
+    }
 }
 
 fn outcomes(house: &House, batch: &str) -> Vec<AttemptOutcome> {
@@ -60,6 +71,59 @@ fn a_transient_failure_waits_in_its_state() {
     house.store.complete_attempt(attempt, BatchEvent::Archived, "done", &[], at(12)).unwrap();
     let batch = house.store.batch(&id).unwrap().unwrap();
     assert_eq!((batch.failures, batch.next_try_at, batch.last_error), (0, None, None));
+}
+
+const HOUR: i64 = 3_600;
+
+/// The clock was thirty hours ahead when the attempt failed, and is set back: a restart would not help, for the time is
+/// kept.
+#[test]
+fn a_retry_set_by_a_clock_that_was_ahead_is_due() {
+    let mut house = House::new();
+    let id = house.sealed(&["a"]).batch_id;
+    let attempt = house.store.begin_attempt(&id, Stage::Archive, ME, at(30 * HOUR)).unwrap();
+    house.store.fail_attempt(attempt, transient(30 * HOUR + 1), at(30 * HOUR)).unwrap();
+    let due = house.store.due_batches(BatchState::Sealed, at(0), 9).unwrap();
+    assert_eq!(due.len(), 1);
+    assert_eq!(house.store.due_batch_in_turn(BatchState::Sealed, at(0), "").unwrap(), Some(due[0].clone()));
+    // What has come is not waited for.
+    assert_eq!(house.store.next_waiting(BatchState::Sealed, at(0)).unwrap(), None);
+    assert_eq!(house.store.next_due(at(0)).unwrap(), None);
+    // Tried again, it waits like any other.
+    let attempt = house.store.begin_attempt(&id, Stage::Archive, ME, at(0)).unwrap();
+    house.store.fail_attempt(attempt, transient(9), at(1)).unwrap();
+    assert!(house.store.due_batches(BatchState::Sealed, at(8), 9).unwrap().is_empty());
+    assert_eq!(house.store.next_due(at(8)).unwrap(), Some(at(9)));
+}
+
+#[test]
+fn the_longest_waits_that_are_ever_set_are_kept() {
+    let mut house = House::new();
+    let longest = LONGEST_BATCH_WAIT.num_seconds();
+    let id = house.sealed(&["a"]).batch_id;
+    let attempt = house.store.begin_attempt(&id, Stage::Archive, ME, at(0)).unwrap();
+    house.store.fail_attempt(attempt, transient(longest), at(0)).unwrap();
+    for now in [-60, 0, longest - 1] {
+        assert!(house.store.due_batches(BatchState::Sealed, at(now), 9).unwrap().is_empty(), "{now}");
+        assert_eq!(house.store.next_due(at(now)).unwrap(), Some(at(longest)));
+    }
+    let mut house = House::new();
+    let longest = LONGEST_DEFERRAL.num_seconds();
+    house.deferred("a", at(longest));
+    for now in [-60, 3, longest - 1] {
+        assert_eq!(house.store.seal(&forced(), at(now)).unwrap(), None, "{now}");
+        assert_eq!(house.store.next_deferred(at(now)).unwrap(), Some(("a".to_owned(), at(longest))));
+    }
+}
+
+#[test]
+fn a_document_deferred_by_a_clock_that_was_ahead_is_due() {
+    let mut house = House::new();
+    house.deferred("a", at(30 * HOUR));
+    assert_eq!(house.store.next_deferred(at(9)).unwrap(), None);
+    assert_eq!(house.store.next_due(at(9)).unwrap(), None);
+    let batch = house.store.seal(&forced(), at(9)).unwrap().unwrap();
+    assert_eq!(batch.documents, 1);
 }
 
 #[test]

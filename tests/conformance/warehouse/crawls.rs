@@ -18,6 +18,8 @@ cases![
     the_owner_may_ask_again,
     a_lease_keeps_others_away_until_it_ends,
     a_sign_of_life_renews_the_lease,
+    a_lease_of_a_clock_that_was_ahead_keeps_nobody_away,
+    what_was_published_by_a_clock_that_was_ahead_is_adopted,
     the_dead_are_taken_over_from_at_once,
     who_lost_a_crawl_cannot_go_on_with_it,
     a_failed_attempt_is_followed_by_another,
@@ -177,6 +179,37 @@ fn a_sign_of_life_renews_the_lease(bench: &dyn Bench) {
     warehouse.renew_crawl(&first.crawl_id, "two").unwrap_err();
     bench.clock().advance(TimeDelta::seconds(50));
     assert_eq!(claim(&mut *bench.open(), "two", bench.clock().now()), None);
+}
+
+/// The ledger's clock was thirty hours ahead.
+fn a_lease_of_a_clock_that_was_ahead_keeps_nobody_away(bench: &dyn Bench) {
+    bench.clock().advance(TimeDelta::hours(30));
+    let (mut warehouse, first) = claimed(bench);
+    // A little less is nothing to speak of: the lease ends that much later.
+    bench.clock().advance(TimeDelta::minutes(-5));
+    assert_eq!(claim(&mut *bench.open(), "two", bench.clock().now()), None);
+    bench.clock().advance(TimeDelta::hours(-30));
+    let taken = claim(&mut *bench.open(), "two", bench.clock().now()).unwrap();
+    assert_eq!(taken.crawl_id, first.crawl_id);
+    warehouse.renew_crawl(&first.crawl_id, "one").unwrap_err();
+    // And this one holds as ever.
+    bench.clock().advance(TimeDelta::seconds(59));
+    assert_eq!(claim(&mut *bench.open(), "three", bench.clock().now()), None);
+}
+
+fn what_was_published_by_a_clock_that_was_ahead_is_adopted(bench: &dyn Bench) {
+    let mut warehouse = ready(bench);
+    bench.clock().advance(TimeDelta::hours(30));
+    publish(&mut *warehouse, 1);
+    bench.clock().advance(TimeDelta::hours(-30));
+    let window_end = bench.clock().now();
+    publish(&mut *warehouse, 2);
+    bench.clock().advance(TimeDelta::seconds(30));
+    // Late for this window, as far as anybody can tell.
+    publish(&mut *warehouse, 3);
+    let first = claim(&mut *warehouse, "one", window_end).unwrap();
+    assert_eq!((adopted(bench, &first.crawl_id), first.batches), (ids(&[1, 2]), 2));
+    assert_eq!(warehouse.crawl_objects(&first.crawl_id).unwrap().len(), 2);
 }
 
 fn the_dead_are_taken_over_from_at_once(bench: &dyn Bench) {

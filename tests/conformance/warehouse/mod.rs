@@ -4,6 +4,7 @@ mod batches;
 mod content;
 mod crawls;
 mod decisions;
+mod fleet;
 mod loads;
 mod proofs;
 mod replacing;
@@ -42,6 +43,7 @@ pub(crate) fn warehouse_suite(make: &mut dyn FnMut() -> Box<dyn Bench>) {
         tables::CASES,
         crawls::CASES,
         decisions::CASES,
+        fleet::CASES,
         proofs::CASES,
     ];
     for (name, case) in groups.into_iter().flatten() {
