@@ -13,7 +13,7 @@ mod sqs;
 
 pub use account::AwsAccount;
 pub use alarm::SnsAlarm;
-pub use athena::{AthenaOptions, AthenaQueryEngine};
+pub use athena::{AthenaOptions, AthenaQueryEngine, Patience};
 pub use client::AwsClients;
 pub use failure::failure;
 pub use glue::{GlueCatalog, GlueDefinitions, StatementPlace};

@@ -1,7 +1,9 @@
 //! Goal: whatever happens between start and end, a statement runs once for each question, and its end is told for what it is.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use sluicegate::aws::Patience;
 use sluicegate::failure::FailureKind;
 use sluicegate::ports::query_engine::{QueryEngine, Value};
 
@@ -54,6 +56,43 @@ fn a_run_may_go_back_to_the_queue() {
     let endpoint = Endpoint::start(Script { looks, pages: vec![one()], ..Script::default() });
     assert_eq!(ask(&endpoint), one_row());
     assert_eq!(endpoint.calls("GetQueryExecution").len(), 5);
+}
+
+#[test]
+fn an_end_in_small_letters_is_one() {
+    let endpoint = Endpoint::start(Script {
+        looks: ["queued", "Running", "succeeded"].map(state).into(),
+        pages: vec![one()],
+        ..Script::default()
+    });
+    assert_eq!(ask(&endpoint), one_row());
+    let cancelled = Endpoint::start(Script { looks: [state("cancelled")].into(), ..Script::default() });
+    assert!(refusal(&cancelled, "SELECT 1").1.contains("was cancelled in Athena"));
+}
+
+/// What nobody understands is not asked after for ever, and what runs is not either.
+#[test]
+fn a_run_that_comes_to_no_end_is_told_of_as_what_was_waited_for() {
+    let (short, long) = (Duration::from_millis(1), Duration::from_secs(3_600));
+    let not_understood = Patience { longest: long, not_understood: short };
+    let endless = Patience { longest: short, not_understood: long };
+    let nothing = || Look::State(serde_json::json!({}));
+    for (look, patience, words) in [
+        (nothing(), not_understood, "it is in no state that Athena tells"),
+        (Look::State(serde_json::json!({ "Status": {} })), not_understood, "in no state that Athena tells"),
+        (state("SOMETHING_NEW"), not_understood, "it is SOMETHING_NEW"),
+        (state("RUNNING"), endless, "it is RUNNING"),
+    ] {
+        let endpoint = Endpoint::start(Script { looks: [look].into(), ..Script::default() });
+        let failure = endpoint.engine().with_patience(patience).query("SELECT 1").unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Transient);
+        assert!(failure.message.contains(words) && failure.message.contains("run-1"), "{failure}");
+        assert_eq!(endpoint.seen().runs.len(), 1);
+    }
+    // As long as it is queued or runs, it is understood.
+    let looks = [state("RUNNING"), state("QUEUED"), state("RUNNING"), succeeded()].into();
+    let endpoint = Endpoint::start(Script { looks, pages: vec![one()], ..Script::default() });
+    endpoint.engine().with_patience(not_understood).query("SELECT 1").unwrap();
 }
 
 #[test]

@@ -147,6 +147,39 @@ fn throttling_and_trouble_are_no_refusal_of_the_list() {
 }
 
 #[test]
+fn what_will_be_answered_later_is_no_refusal_of_the_list() {
+    for (status, code) in [
+        (400, "OperationTimeoutException"),
+        (400, "ThrottledException"),
+        (400, "RequestThrottledException"),
+        (400, "ProvisionedThroughputExceededException"),
+        (400, "LimitExceededException"),
+        (400, "ExpiredTokenException"),
+        (408, "Whatever"),
+        (429, "Whatever"),
+    ] {
+        let (_, glue) = glue();
+        glue.fault(Fault::always("ListCrawls", What::Refused(status, code)));
+        let failure = catalog(&glue).crawls(Timestamp::UNIX_EPOCH).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Transient, "{status} {code}");
+        assert_eq!(glue.count("GetCrawler"), 0, "it would tell less: {code}");
+    }
+}
+
+#[test]
+fn a_crawler_whose_times_are_texts_is_understood() {
+    let (clock, glue) = glue();
+    glue.spelling(Spelling::TextTimes);
+    let mut catalog = catalog(&glue);
+    assert!(all(&mut catalog).is_empty());
+    catalog.start_crawl().unwrap();
+    assert_eq!(all(&mut catalog), [(CrawlProgress::Running, false)]);
+    clock.advance(TimeDelta::minutes(11));
+    let crawls = catalog.crawls(Timestamp::UNIX_EPOCH).unwrap();
+    assert_eq!((crawls[0].progress, crawls[0].started_at), (CrawlProgress::Succeeded, Some(began())));
+}
+
+#[test]
 fn where_neither_is_allowed_both_permissions_are_named() {
     let (_, glue) = glue();
     glue.fault(Fault::always("ListCrawls", What::Refused(400, "AccessDeniedException")));

@@ -73,13 +73,35 @@ fn the_same_where_the_list_is_behind() {
 /// Some stand-ins tell less than Glue does.
 #[test]
 fn missing_fields_are_done_without() {
-    for spelling in [Spelling::Documented, Spelling::Lower, Spelling::NoStartTime, Spelling::NoLastCrawl] {
+    for spelling in [
+        Spelling::Documented,
+        Spelling::Lower,
+        Spelling::TextTimes,
+        Spelling::NoStartTime,
+        Spelling::NoLastCrawl,
+    ] {
         let refused = two_windows(|world| {
             world.glue.spelling(spelling);
             world.glue.fault(Fault::always("ListCrawls", What::Refused(400, "InvalidAction")));
         });
         let listed = two_windows(|world| world.glue.spelling(spelling));
         assert_eq!((refused, listed), (2, 2), "{spelling:?}");
+    }
+}
+
+/// Where the look before a start knows nothing of the crawls before, an old one that shows later looks like a new one.
+#[test]
+fn a_list_that_is_throttled_makes_no_old_crawl_ours() {
+    for code in ["OperationTimeoutException", "ThrottledException", "ProvisionedThroughputExceededException"]
+    {
+        for seed in 1..=3 {
+            let crawls = two_windows(|world| {
+                world.glue.spelling(Spelling::NoStartTime);
+                world.glue.listing_lag(TimeDelta::minutes(1));
+                world.glue.fault(Fault::at_random("ListCrawls", &[What::Refused(400, code)], 50, seed));
+            });
+            assert_eq!(crawls, 2, "{code}, seed {seed}");
+        }
     }
 }
 

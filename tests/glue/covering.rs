@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use serde_json::json;
+use sluicegate::ports::clock::Clock;
 
 use crate::endpoint::{End, Fault, What};
 use crate::machine::Machine;
@@ -175,6 +176,70 @@ fn a_crawl_given_up_leaves_its_batches_to_the_next_window() {
     assert_eq!(world.attempts(), ["failed", "failed", "given_up", "succeeded"]);
     assert_eq!(world.history().len(), 4);
     world.check_covered();
+}
+
+/// No window bounds how often it would begin anew: each crawl costs ten minutes of Glue's time.
+#[test]
+fn a_crawl_given_up_is_not_begun_again_by_the_run_that_ends_the_window_now() {
+    let world = World::new();
+    world.glue.next_crawls_end(&[End::Fails, End::Fails, End::Fails]);
+    let mut machine = Machine::crawling_now(&world, "one");
+    world.land("one");
+    world.settle(&mut machine);
+    assert_eq!((world.crawls(), world.history().len()), (vec!["given_up".to_owned()], 3));
+    assert_eq!(world.attempts(), ["failed", "failed", "given_up"]);
+    let told = machine.context.tally.counts().given_up_crawls;
+    let words =
+        "the crawl of job invoices was given up, and queries may not see its last batches: Insufficient";
+    assert!(told["invoices"].starts_with(words), "{told:?}");
+    // A person has looked, and runs it once more.
+    drop(machine);
+    let mut machine = Machine::crawling_now(&world, "one");
+    world.settle(&mut machine);
+    assert_eq!(
+        (world.crawls(), world.history().len()),
+        (vec!["given_up".to_owned(), "succeeded".to_owned()], 4)
+    );
+    assert!(machine.context.tally.counts().given_up_crawls.is_empty());
+    world.check_covered();
+}
+
+#[test]
+fn what_was_published_under_a_clock_that_was_ahead_is_crawled() {
+    let (world, far) = (World::new(), TimeDelta::hours(30));
+    let mut machine = Machine::start(&world, "one");
+    world.clock.advance(far);
+    world.publish(&mut machine, "one");
+    world.clock.advance(-far);
+    let back = world.clock.now();
+    world.end_window();
+    world.settle(&mut machine);
+    assert_eq!((world.crawls(), world.history().len()), (vec!["succeeded".to_owned()], 1));
+    assert!(world.clock.now() - back < TimeDelta::hours(1));
+    world.check_covered();
+}
+
+/// The claim is of the future too; nothing of the catalog's has begun.
+#[test]
+fn a_claim_under_a_clock_that_was_ahead_goes_on() {
+    for restart in [false, true] {
+        let (world, far) = (World::new(), TimeDelta::hours(30));
+        world.clock.advance(far);
+        let mut machine = Machine::crawling_now(&world, "one");
+        world.land("one");
+        let waits = machine.work().unwrap();
+        assert!(waits.iter().any(|wait| wait.contains("the last objects are too young")), "{waits:?}");
+        world.clock.advance(-far);
+        let back = world.clock.now();
+        if restart {
+            drop(machine);
+            machine = Machine::crawling_now(&world, "one");
+        }
+        world.settle(&mut machine);
+        assert_eq!((world.attempts(), world.history().len()), (vec!["succeeded".to_owned()], 1));
+        assert!(world.clock.now() - back < TimeDelta::hours(1), "restart: {restart}");
+        world.check_covered();
+    }
 }
 
 #[test]

@@ -149,6 +149,23 @@ fn a_drain_that_ends_the_window_waits_for_glue_within_its_patience() {
 }
 
 #[test]
+fn a_drain_that_gives_a_crawl_up_says_so_and_ends() {
+    let mut shop = Shop::new(1);
+    shop.project.set("SLUICEGATE_WINDOW", "0 0 0 1 1 *");
+    shop.glue.crawls_take(TimeDelta::zero(), TimeDelta::zero());
+    shop.glue.next_crawls_end(&[End::Fails, End::Fails, End::Fails]);
+    shop.land(3);
+    // However long its patience is.
+    let ended = shop.project.run(&["drain", "--crawl", "--patience", "24h", "--output", "json"]).exits(1);
+    let ended = ended.tells(
+        "not finished: the crawl of job invoices was given up, and queries may not see its last batches",
+    );
+    assert_eq!(ended.json()["crawls"], 0);
+    assert_eq!(shop.ask("SELECT state, attempts FROM sluicegate_crawl"), [["given_up", "3"]]);
+    assert_eq!((shop.glue.history(CRAWLER).len(), shop.glue.count("StartCrawler")), (3, 3));
+}
+
+#[test]
 fn a_curated_bucket_without_a_crawler_is_told_of_once() {
     let mut shop = Shop::new(1);
     shop.project.set("SLUICEGATE_CRAWLER", "");

@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use aws_sdk_athena::types::{
-    QueryExecution, QueryExecutionContext, QueryExecutionState, QueryExecutionStatus, ResultConfiguration,
-    StatementType,
+    QueryExecution, QueryExecutionContext, QueryExecutionStatus, ResultConfiguration,
 };
 
 use super::AthenaQueryEngine;
@@ -79,9 +78,10 @@ impl<'a> Execution<'a> {
     }
 
     /// Waits for the end. A run may go back from running to queued, which is no end; nor is a state that is not known here.
-    /// After `longest` it is left to itself.
-    pub(super) fn wait(&self, longest: Option<Duration>) -> Outcome<Ended> {
+    /// After `longest` it is left to itself, and sooner where all that time nothing was said that is understood.
+    pub(super) fn wait(&self, longest: Duration) -> Outcome<Ended> {
         let begin = Instant::now();
+        let mut understood = begin;
         let mut look = FIRST_LOOK;
         loop {
             if self.engine.interrupt.is_raised() {
@@ -95,11 +95,14 @@ impl<'a> Execution<'a> {
             if let Some(ended) = self.ended(&run)? {
                 return Ok(ended);
             }
-            if longest.is_some_and(|longest| begin.elapsed() > longest) {
-                let id = &self.id;
-                return Err(Failure::transient(format!(
-                    "the statement {id} is not at its end yet; look at Athena"
-                )));
+            let state = state_of(&run);
+            let is_understood = matches!(state.as_str(), "QUEUED" | "RUNNING");
+            if is_understood {
+                understood = Instant::now();
+            }
+            let says_nothing = !is_understood && understood.elapsed() > self.engine.patience.not_understood;
+            if says_nothing || begin.elapsed() > longest {
+                return Err(self.waited(&state, begin.elapsed()));
             }
             self.engine.interrupt.wait(look);
             look = (look * 3 / 2).min(LONGEST_LOOK);
@@ -113,12 +116,23 @@ impl<'a> Execution<'a> {
         answer.query_execution.ok_or_else(|| Failure::permanent(format!("{doing}: it said nothing about it")))
     }
 
+    /// What was waited for, when it is waited for no longer.
+    fn waited(&self, state: &str, time: Duration) -> Failure {
+        let state = if state.is_empty() { "in no state that Athena tells" } else { state };
+        Failure::transient(format!(
+            "the statement {id} is not at its end after {} seconds, it is {state}; look at Athena: \
+             aws athena get-query-execution --query-execution-id {id}",
+            time.as_secs(),
+            id = self.id,
+        ))
+    }
+
     fn ended(&self, run: &QueryExecution) -> Outcome<Option<Ended>> {
         let Some(status) = run.status() else { return Ok(None) };
-        match status.state() {
-            Some(QueryExecutionState::Succeeded) => Ok(Some(Ended::Succeeded(finished(run)))),
-            Some(QueryExecutionState::Failed) => Ok(Some(Ended::Failed(failed(status)))),
-            Some(QueryExecutionState::Cancelled) => {
+        match state_of(run).as_str() {
+            "SUCCEEDED" => Ok(Some(Ended::Succeeded(finished(run)))),
+            "FAILED" => Ok(Some(Ended::Failed(failed(status)))),
+            "CANCELLED" => {
                 let reason = status.state_change_reason().filter(|reason| !reason.is_empty());
                 let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
                 Err(Failure::permanent(format!(
@@ -148,6 +162,12 @@ impl<'a> Execution<'a> {
     }
 }
 
+/// The word for where a run is, in the letters of the API reference; some that stand in for Athena write small ones.
+fn state_of(run: &QueryExecution) -> String {
+    let state = run.status().and_then(QueryExecutionStatus::state);
+    state.map(|state| state.as_str().to_ascii_uppercase()).unwrap_or_default()
+}
+
 fn finished(run: &QueryExecution) -> Finished {
     let statistics = run.statistics();
     let positive = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
@@ -160,7 +180,7 @@ fn finished(run: &QueryExecution) -> Finished {
             bytes: bytes.unwrap_or_default(),
             run_time: Duration::from_millis(time.unwrap_or_default()),
         },
-        may_have_header: run.statement_type().is_none_or(|kind| *kind == StatementType::Dml),
+        may_have_header: run.statement_type().is_none_or(|kind| kind.as_str().eq_ignore_ascii_case("DML")),
     }
 }
 

@@ -27,6 +27,10 @@ const LONGEST_STATEMENT: usize = 262_144;
 const RUNS: u32 = 3;
 /// A definition takes a second or two; queued behind others it can take longer.
 const LONGEST_DEFINITION: Duration = Duration::from_secs(120);
+/// Athena's longest time limit of a statement that asks is four hours (its service quotas); it may wait for its turn before.
+const LONGEST_RUN: Duration = Duration::from_secs(6 * 3_600);
+/// How long a run is asked after whose answers say nothing that is understood.
+const NOT_UNDERSTOOD: Duration = Duration::from_secs(600);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -41,12 +45,28 @@ pub struct AthenaOptions {
     pub output: Option<String>,
 }
 
+/// How long the end of a run is waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// At the most.
+    pub longest: Duration,
+    /// While Athena says nothing that is understood: no state, or one that is not known here.
+    pub not_understood: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { longest: LONGEST_RUN, not_understood: NOT_UNDERSTOOD }
+    }
+}
+
 /// Runs SQL in Athena, with the typed views of the jobs in front of each statement that mentions them.
 pub struct AthenaQueryEngine {
     clients: AwsClients,
     options: AthenaOptions,
     schemas: Vec<Schema>,
     interrupt: Interrupt,
+    patience: Patience,
 }
 
 impl AthenaQueryEngine {
@@ -57,14 +77,19 @@ impl AthenaQueryEngine {
         schemas: Vec<Schema>,
         interrupt: Interrupt,
     ) -> Self {
-        Self { clients, options, schemas, interrupt }
+        Self { clients, options, schemas, interrupt, patience: Patience::default() }
+    }
+
+    /// The same, which waits otherwise.
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     /// Runs a statement that defines something. It answers nothing, costs nothing, and can be run again.
     pub(super) fn define(&self, text: &str) -> Outcome<()> {
         let statement = Statement::as_it_is(text);
         let execution = Execution::start(self, &statement, &self.token(&statement, &nonce()?, 0))?;
-        let Ended::Failed(failed) = execution.wait(Some(LONGEST_DEFINITION))? else { return Ok(()) };
+        let Ended::Failed(failed) = execution.wait(LONGEST_DEFINITION)? else { return Ok(()) };
         let message = format!("the statement {} failed in Athena: {}", execution.id, failed.reason);
         Err(if failed.retryable { Failure::transient(message) } else { Failure::permanent(message) })
     }
@@ -120,7 +145,7 @@ impl QueryEngine for AthenaQueryEngine {
         let mut run = 0;
         loop {
             let execution = Execution::start(self, &statement, &self.token(&statement, &nonce, run))?;
-            let failed = match execution.wait(None)? {
+            let failed = match execution.wait(self.patience.longest)? {
                 Ended::Succeeded(finished) => return execution.answer(&finished),
                 Ended::Failed(failed) => failed,
             };

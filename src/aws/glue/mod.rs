@@ -5,6 +5,7 @@
 mod convert;
 mod definitions;
 mod history;
+mod loose;
 
 use std::collections::BTreeSet;
 
@@ -33,14 +34,33 @@ const MOST_PAGES: usize = 1_000;
 /// What an existing crawl answers to another start.
 const BUSY: [&str; 2] = ["CrawlerRunningException", "CrawlerStoppingException"];
 const NOT_FOUND: &str = "EntityNotFoundException";
-/// How services say that they are asked too often: no refusal, but a reason to ask again later.
-const TOO_OFTEN: [&str; 6] = [
-    "ThrottlingException",
+/// What a service answers with a 4xx status although the same question will be answered later: that it is asked too often
+/// (all codes that the SDK takes for that, `aws-runtime`, retries/classifiers.rs), that it took too long (Glue's
+/// `OperationTimeoutException` has status 400), and that the request was signed with what is over or not yet valid.
+const NOT_NOW: [&str; 23] = [
     "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestThrottledException",
     "TooManyRequestsException",
+    "ProvisionedThroughputExceededException",
+    "TransactionInProgressException",
     "RequestLimitExceeded",
+    "BandwidthLimitExceeded",
+    "LimitExceededException",
     "RequestThrottled",
     "SlowDown",
+    "PriorRequestNotComplete",
+    "EC2ThrottledException",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "OperationTimeoutException",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
 ];
 
 /// One crawler over the curated tables of one job.
@@ -123,7 +143,7 @@ impl GlueCatalog {
         Ok(crawls)
     }
 
-    /// Whether the crawler runs, and its last crawl; none where GetCrawler is refused.
+    /// Whether the crawler runs, and its last crawl; none where GetCrawler is refused, or tells nothing that can be read.
     fn state(&self) -> Outcome<Option<CrawlerState>> {
         let request = self.clients.glue().get_crawler().name(&self.crawler);
         let answer = match self.clients.block_on(request.send()) {
@@ -133,7 +153,10 @@ impl GlueCatalog {
             {
                 return Ok(None);
             }
-            Err(error) => return Err(self.failure("asking after (glue:GetCrawler)", &error)),
+            Err(error) => match undecoded(&error) {
+                Some(body) => return Ok(loose::crawler_state(body)),
+                None => return Err(self.failure("asking after (glue:GetCrawler)", &error)),
+            },
         };
         let crawler = answer.crawler().ok_or_else(|| {
             Failure::transient(format!("GetCrawler tells nothing of the Glue crawler {}", self.crawler))
@@ -158,10 +181,16 @@ fn is_bad_filter(error: &ListError) -> bool {
 fn is_refusal(error: &ListError) -> bool {
     match status(error) {
         Some(501) => true,
-        Some(400..=499) => !code(error).is_some_and(|code| TOO_OFTEN.contains(&code)),
-        Some(200..=299) => true,
-        _ => false,
+        Some(408 | 429) => false,
+        Some(400..=499) => !code(error).is_some_and(|code| NOT_NOW.contains(&code)),
+        _ => undecoded(error).is_some(),
     }
+}
+
+/// An answer that came whole and well, and that the SDK could not read. One that broke off on its way is none.
+fn undecoded<E>(error: &SdkError<E, HttpResponse>) -> Option<&[u8]> {
+    let answer = error.raw_response().filter(|answer| answer.status().is_success())?;
+    answer.body().bytes()
 }
 
 fn is_denied<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
@@ -214,7 +243,8 @@ impl Catalog for GlueCatalog {
         let state = self.state()?;
         if listed.is_none() && state.is_none() {
             return Err(Failure::transient(format!(
-                "neither glue:ListCrawls nor glue:GetCrawler is allowed for the Glue crawler {}: allow both to the role",
+                "neither glue:ListCrawls nor glue:GetCrawler is allowed for the Glue crawler {}, or what they answer cannot \
+                 be read: allow both to the role",
                 self.crawler
             )));
         }

@@ -28,6 +28,8 @@ pub(crate) enum Spelling {
     Documented,
     /// In small letters, and SUCCEEDED everywhere.
     Lower,
+    /// Times are texts, of which the SDK reads nothing.
+    TextTimes,
     /// LastCrawl has a status and nothing else.
     NoStartTime,
     /// LastCrawl is left out.
@@ -289,6 +291,9 @@ impl Crawler {
 
     fn told(&self, spelling: Spelling, now: DateTime<Utc>) -> Value {
         let mut told = self.described.clone();
+        if spelling == Spelling::TextTimes {
+            told["CreationTime"] = json!("2026-03-01T09:00:00");
+        }
         let running = self.crawls.last().filter(|crawl| crawl.ended_at.is_none());
         told["State"] = json!(match running {
             None => "READY",
@@ -313,6 +318,14 @@ impl Crawl {
         }
     }
 
+    fn beginning(&self, spelling: Spelling) -> Value {
+        if spelling == Spelling::TextTimes {
+            json!(self.started_at.to_rfc3339())
+        } else {
+            seconds(self.started_at)
+        }
+    }
+
     fn told_as_the_last(&self, spelling: Spelling) -> Value {
         let status = match self.end {
             End::Succeeds => "SUCCEEDED",
@@ -324,7 +337,7 @@ impl Crawl {
             told["Status"] = json!(status.to_lowercase());
         }
         if spelling != Spelling::NoStartTime {
-            told["StartTime"] = seconds(self.started_at);
+            told["StartTime"] = self.beginning(spelling);
             told["LogGroup"] = json!("/aws-glue/crawlers");
         }
         if let Some(message) = self.message() {
@@ -342,7 +355,7 @@ impl Crawl {
             (_, End::Cancelled) => "STOPPED",
         };
         let state = if spelling == Spelling::Lower { state.to_lowercase() } else { state.to_owned() };
-        let mut told = json!({ "CrawlId": self.id, "State": state, "StartTime": seconds(self.started_at) });
+        let mut told = json!({ "CrawlId": self.id, "State": state, "StartTime": self.beginning(spelling) });
         if let Some(end) = self.ended_at {
             told["EndTime"] = seconds(end);
             told["DPUHour"] = json!(0.166);
