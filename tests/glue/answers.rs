@@ -92,16 +92,15 @@ fn missing_fields_are_done_without() {
 /// Where the look before a start knows nothing of the crawls before, an old one that shows later looks like a new one.
 #[test]
 fn a_list_that_is_throttled_makes_no_old_crawl_ours() {
-    for code in ["OperationTimeoutException", "ThrottledException", "ProvisionedThroughputExceededException"]
-    {
-        for seed in 1..=3 {
-            let crawls = two_windows(|world| {
-                world.glue.spelling(Spelling::NoStartTime);
-                world.glue.listing_lag(TimeDelta::minutes(1));
-                world.glue.fault(Fault::at_random("ListCrawls", &[What::Refused(400, code)], 50, seed));
-            });
-            assert_eq!(crawls, 2, "{code}, seed {seed}");
-        }
+    for seed in 1..=6 {
+        // The SDK does not ask again by itself after this one, so that nothing sleeps.
+        let throttled = What::Refused(400, "OperationTimeoutException");
+        let crawls = two_windows(|world| {
+            world.glue.spelling(Spelling::NoStartTime);
+            world.glue.listing_lag(TimeDelta::minutes(1));
+            world.glue.fault(Fault::at_random("ListCrawls", &[throttled], 50, seed));
+        });
+        assert_eq!(crawls, 2, "seed {seed}");
     }
 }
 
