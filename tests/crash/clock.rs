@@ -20,8 +20,8 @@ const FAR: TimeDelta = TimeDelta::hours(30);
 
 /// The documents of the workload that are loaded whatever was loaded before them.
 fn land_some(world: &World, place: usize) {
-    let documents = workload::everything().into_iter().filter(|document| document.outcome == "loaded");
-    let document = documents.skip(place).next().unwrap();
+    let mut documents = workload::everything().into_iter().filter(|document| document.outcome == "loaded");
+    let document = documents.nth(place).unwrap();
     land(&world.path("landing"), document.key, &document.bytes, world.clock.now() - TimeDelta::minutes(1));
 }
 
