@@ -8,6 +8,7 @@ mod behind;
 #[path = "../conformance/counts.rs"]
 mod counts;
 mod elsewhere;
+mod failing;
 mod fault;
 mod fleet;
 mod landing;
