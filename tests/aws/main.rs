@@ -10,6 +10,7 @@ mod inbox;
 mod landing;
 mod lost_answers;
 mod refusals;
+mod silence;
 mod sns;
 mod store;
 mod wiring;
