@@ -14,7 +14,7 @@ use crate::store::{noise, put};
 
 const ETAG: &str = "0123abcd";
 
-fn about(bytes: &[u8]) -> Vec<(String, String)> {
+pub(crate) fn about(bytes: &[u8]) -> Vec<(String, String)> {
     vec![
         ("ETag".to_owned(), format!("\"{ETAG}\"")),
         ("Last-Modified".to_owned(), "Mon, 06 May 2024 07:08:09 GMT".to_owned()),

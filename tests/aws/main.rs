@@ -4,11 +4,14 @@
 mod conformance;
 mod emulator;
 mod ending;
+mod failing;
 mod fake;
 mod faults;
 mod inbox;
 mod landing;
 mod lost_answers;
+#[path = "../conformance/manual_clock.rs"]
+mod manual_clock;
 mod refusals;
 mod silence;
 mod sns;
