@@ -117,3 +117,20 @@ fn parts_are_given_the_time_of_their_pace() {
     assert_eq!(answer.unwrap_err().kind, FailureKind::Transient);
     assert!(began.elapsed() < Duration::from_secs(20), "the general limit is not the parts'");
 }
+
+#[test]
+fn a_part_may_take_longer_than_any_other_request() {
+    if std::env::var("SLUICEGATE_FULL").is_ok_and(|value| value == "1") {
+        // 32 seconds each: more than a request without many bytes has, and than a body may stand still.
+        let server = slow_line(16 << 10);
+        let options = S3Options { multipart_above: 1 << 20, part_bytes: 5 << 20, ..S3Options::default() };
+        let answer = put(&store(&server, options), "a", &noise(10 << 20));
+        let seen = server.seen();
+        assert_eq!(answer, Ok(PutAnswer::Written), "{seen:?}");
+        assert_eq!(seen.iter().filter(|request| request.starts_with("PUT")).count(), 2, "{seen:?}");
+    } else {
+        eprintln!(
+            "skipped: half a minute on a slow line; to run it: SLUICEGATE_FULL=1 cargo test --test aws longer_than"
+        );
+    }
+}
