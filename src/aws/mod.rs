@@ -17,5 +17,5 @@ pub use athena::{AthenaOptions, AthenaQueryEngine, Patience};
 pub use client::AwsClients;
 pub use failure::failure;
 pub use glue::{GlueCatalog, GlueDefinitions, StatementPlace};
-pub use s3::{S3Options, S3Store};
+pub use s3::{Pace, S3Options, S3Store};
 pub use sqs::{Mode, Route, SqsInbox, SqsOptions};

@@ -21,7 +21,7 @@ use super::attempt::{fail, idle};
 use super::backoff;
 use super::context::Context;
 use super::documents::archive_failure;
-use super::fetch::{self, FetchedBatch, Fetchers};
+use super::fetch::{self, Deferrable, FetchedBatch, Fetchers};
 use super::handover::{ArchiveCopy, ArchivedCopy};
 use super::replay::ParentArchives;
 use super::stage::{Stage, Tick};
@@ -99,7 +99,9 @@ impl ArchiveStage {
         } else {
             Arc::new(ParentArchives::find(self.context.archive.clone(), landing.bucket(), &manifest)?)
         };
-        let mut fetched = fetch::fetch(&self.context, &mut self.fetchers, landing.as_ref(), &manifest)?;
+        let deferrable = Deferrable::of(batch);
+        let mut fetched =
+            fetch::fetch(&self.context, &mut self.fetchers, landing.as_ref(), &manifest, deferrable)?;
         self.journal_overwriters(&manifest, &fetched.outcomes, landing.as_ref())?;
         match self.put(&key, &mut fetched)? {
             PutAnswer::Written => {

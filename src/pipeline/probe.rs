@@ -1,9 +1,14 @@
-//! Whether the landing as a whole can be read, asked when nothing of a batch may be (I10): a refusal that others share is
-//! trouble with the landing, and one that they do not share concerns the documents.
+//! Whether the landing as a whole can be read, asked when members of a batch cannot be (I10): trouble that others share is
+//! the landing's, and trouble that they do not share concerns the documents.
+
+use std::io::{self, Read};
+
+use rayon::ThreadPool;
+use rayon::prelude::*;
 
 use crate::archive::Manifest;
 use crate::effects;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, FailureKind, Outcome};
 use crate::ports::object_store::{Announced, Got, ObjectInfo, ObjectStore, VersionSource};
 
 use super::context::Context;
@@ -12,36 +17,90 @@ use super::context::Context;
 const LISTED: usize = 1_000;
 /// Objects that are asked for at the most, the newest first.
 const PROBES: usize = 5;
+/// Bytes of an object that are read to see whether it can be.
+const PROBED_BYTES: u64 = 1 << 20;
 
-/// Whether some other object of the landing can be read; where there is no other one, whether it can be listed.
+/// What came of one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Probed {
+    /// It can be read.
+    Read,
+    /// The store answered, and not with the object.
+    Refused,
+    /// There was no answer that says anything about the object.
+    Trouble,
+}
+
+/// What can be said of the objects beside a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Others {
+    /// This one can be read.
+    Readable(ObjectInfo),
+    /// Those that were asked for cannot.
+    Unreadable,
+    /// There are none; the landing can be listed.
+    Absent,
+}
+
+/// Tries to read one object.
+///
+/// # Errors
+/// Only what ends the process.
+pub(super) fn probe(
+    context: &Context,
+    landing: &dyn ObjectStore,
+    announced: &Announced<'_>,
+) -> Outcome<Probed> {
+    // GET and not HEAD: what is encrypted with a key that we may not use can still be asked about.
+    let got = context.seam.perform(effects::LANDING_GET, || landing.get_announced(announced));
+    match got {
+        Ok(Got::Refused(_)) => Ok(Probed::Refused),
+        Ok(Got::Object(fetched)) => {
+            let read = io::copy(&mut fetched.body.take(PROBED_BYTES), &mut io::sink());
+            Ok(read.map_or(Probed::Trouble, |_| Probed::Read))
+        }
+        Err(failure) if failure.kind == FailureKind::Died => Err(failure),
+        Err(_) => Ok(Probed::Trouble),
+    }
+}
+
+/// Looks at objects of the landing that are not in the batch.
 ///
 /// # Errors
 /// Transient where the landing cannot even be listed.
-pub(super) fn others_can_be_read(
+pub(super) fn others(
     context: &Context,
+    pool: &ThreadPool,
     landing: &dyn ObjectStore,
-    prefix: &str,
     manifest: &Manifest,
-) -> Outcome<bool> {
-    let others = others(landing, prefix, manifest)?;
-    for info in &others {
-        let version_id = match &info.version {
-            VersionSource::Id(id) => Some(id.as_str()),
-            _ => None,
-        };
-        let announced = Announced { key: &info.key, version_id, etag: &info.etag };
-        // GET and not HEAD: what is encrypted with a key that we may not use can still be asked about.
-        let got = context.seam.perform(effects::LANDING_GET, || landing.get_announced(&announced))?;
-        if matches!(got, Got::Object(_)) {
-            return Ok(true);
-        }
+) -> Outcome<Others> {
+    let job = context.job(&manifest.job)?;
+    let newest = newest(landing, job.landing.key_prefix(), manifest)?;
+    if newest.is_empty() {
+        return Ok(Others::Absent);
     }
-    Ok(others.is_empty())
+    let ask = |info: ObjectInfo| match probe(context, landing, &announced(&info)) {
+        Ok(Probed::Read) => Some(Ok(Others::Readable(info))),
+        Ok(Probed::Refused | Probed::Trouble) => None,
+        Err(failure) => Some(Err(failure)),
+    };
+    // All at the same time: where the landing is silent, nobody should wait for one after the other.
+    let told = pool.install(|| newest.into_par_iter().map(ask).find_any(Option::is_some));
+    told.flatten().unwrap_or(Ok(Others::Unreadable))
+}
+
+/// A listed object as a notification would announce it.
+pub(super) fn announced(info: &ObjectInfo) -> Announced<'_> {
+    let version_id = match &info.version {
+        VersionSource::Id(id) => Some(id.as_str()),
+        _ => None,
+    };
+    Announced { key: &info.key, version_id, etag: &info.etag }
 }
 
 /// The newest objects that are not in the batch. Of the whole listing: what lands next has to be among them wherever its key
 /// comes, or a job would wait for it in vain.
-fn others(landing: &dyn ObjectStore, prefix: &str, manifest: &Manifest) -> Outcome<Vec<ObjectInfo>> {
+fn newest(landing: &dyn ObjectStore, prefix: &str, manifest: &Manifest) -> Outcome<Vec<ObjectInfo>> {
     let mut others = Vec::new();
     let newest_only = |others: &mut Vec<ObjectInfo>| {
         others.sort_by_key(|info| std::cmp::Reverse(info.last_modified));

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A request as it came.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +32,8 @@ pub(crate) enum Reply {
     Cut(u16, Vec<(String, String)>, Vec<u8>, usize),
     /// The connection ends without an answer.
     Nothing,
+    /// The connection stays, and nothing is ever said on it.
+    Silence,
 }
 
 impl Reply {
@@ -62,6 +65,14 @@ impl FakeServer {
 
     /// Answers many requests at a time.
     pub(crate) fn start_concurrent(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_slow(usize::MAX, answer)
+    }
+
+    /// The same over a line on which each body takes a tenth of a second for so many bytes.
+    pub(crate) fn start_slow(
+        bytes: usize,
+        answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -70,7 +81,7 @@ impl FakeServer {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (answer, requests) = (answer.clone(), requests.clone());
-                std::thread::spawn(move || serve(stream, &*answer, &requests));
+                std::thread::spawn(move || serve(stream, &*answer, &requests, bytes));
             }
         });
         Self { endpoint, seen }
@@ -84,15 +95,20 @@ impl FakeServer {
 }
 
 /// Serves one connection until it ends.
-fn serve(stream: TcpStream, answer: &Answer, seen: &Mutex<Vec<Request>>) {
+fn serve(stream: TcpStream, answer: &Answer, seen: &Mutex<Vec<Request>>, bytes_in_a_tenth: usize) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut stream = stream;
-    while let Some(request) = read_request(&mut reader) {
+    while let Some(request) = read_request(&mut reader, bytes_in_a_tenth) {
         seen.lock().unwrap().push(request.clone());
         let reply = answer(&request);
         let is_head = request.method == "HEAD";
         let goes_on = match reply {
             Reply::Nothing => false,
+            Reply::Silence => {
+                // Until the other side has had enough of it.
+                let _ = reader.read_to_end(&mut Vec::new());
+                false
+            }
             Reply::Full(status, headers, body) => {
                 let sent = if is_head { 0 } else { body.len() };
                 write_reply(&mut stream, status, &headers, &body, sent)
@@ -131,7 +147,7 @@ fn write_reply(
     stream.write_all(&bytes).and_then(|()| stream.flush()).is_ok()
 }
 
-fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Request> {
+fn read_request(reader: &mut BufReader<TcpStream>, bytes_in_a_tenth: usize) -> Option<Request> {
     let mut request = Request::default();
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|count| *count > 0)?;
@@ -151,7 +167,13 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Request> {
     }
     let length = request.header("Content-Length").parse().unwrap_or(0);
     request.body = vec![0; length];
-    reader.read_exact(&mut request.body).ok()?;
+    let last = length.saturating_sub(1) / bytes_in_a_tenth;
+    for (number, piece) in request.body.chunks_mut(bytes_in_a_tenth).enumerate() {
+        reader.read_exact(piece).ok()?;
+        if number < last {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
     Some(request)
 }
 

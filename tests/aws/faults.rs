@@ -63,7 +63,7 @@ fn objects_are_written_and_read_through_faults() {
     let Some(emulator) = emulator(Kind::Ministack) else { return };
     let server = faulty(&emulator);
     let bucket = emulator.bucket();
-    let options = S3Options { multipart_above: 6 << 20, part_bytes: 5 << 20 };
+    let options = S3Options { multipart_above: 6 << 20, part_bytes: 5 << 20, ..S3Options::default() };
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let (server, bucket) = (&server, &bucket);

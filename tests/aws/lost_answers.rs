@@ -14,7 +14,7 @@ use crate::store::{noise, put};
 
 const ETAG: &str = "0123abcd";
 
-fn about(bytes: &[u8]) -> Vec<(String, String)> {
+pub(crate) fn about(bytes: &[u8]) -> Vec<(String, String)> {
     vec![
         ("ETag".to_owned(), format!("\"{ETAG}\"")),
         ("Last-Modified".to_owned(), "Mon, 06 May 2024 07:08:09 GMT".to_owned()),
@@ -255,7 +255,7 @@ fn put_in_parts(
         "DELETE" => Reply::status(204),
         _ => head(&begun),
     });
-    let options = S3Options { multipart_above: 1 << 20, part_bytes: 5 << 20 };
+    let options = S3Options { multipart_above: 1 << 20, part_bytes: 5 << 20, ..S3Options::default() };
     let answer = put(&store(&server).with_options(options), "a", &noise(6 << 20));
     (answer, server.seen())
 }

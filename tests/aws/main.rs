@@ -4,12 +4,16 @@
 mod conformance;
 mod emulator;
 mod ending;
+mod failing;
 mod fake;
 mod faults;
 mod inbox;
 mod landing;
 mod lost_answers;
+#[path = "../conformance/manual_clock.rs"]
+mod manual_clock;
 mod refusals;
+mod silence;
 mod sns;
 mod store;
 mod wiring;

@@ -123,7 +123,7 @@ fn a_listing_has_many_pages() {
 #[test]
 fn a_large_object_goes_in_parts_and_comes_as_a_stream() {
     on_each(|emulator| {
-        let options = S3Options { multipart_above: 1 << 20, part_bytes: 5 << 20 };
+        let options = S3Options { multipart_above: 1 << 20, part_bytes: 5 << 20, ..S3Options::default() };
         let store = S3Store::under(emulator.clients.clone(), emulator.bucket(), "").with_options(options);
         let bytes = noise(20_000_003);
         assert_eq!(put(&store, "large", &bytes), Ok(PutAnswer::Written));
@@ -157,7 +157,7 @@ fn a_large_object_goes_in_one_piece_below_the_threshold() {
 fn bytes_that_are_not_those_that_were_hashed_are_not_written() {
     let Some(emulator) = emulator(Kind::Ministack) else { return };
     for multipart_above in [1 << 20, 100 << 20] {
-        let options = S3Options { multipart_above, part_bytes: 5 << 20 };
+        let options = S3Options { multipart_above, part_bytes: 5 << 20, ..S3Options::default() };
         let store = S3Store::under(emulator.clients.clone(), emulator.bucket(), "").with_options(options);
         let wrong = hex::encode(Sha256::digest("other bytes"));
         let bytes = noise(2 << 20);

@@ -9,6 +9,7 @@ mod clock;
 #[path = "../conformance/counts.rs"]
 mod counts;
 mod elsewhere;
+mod failing;
 mod fault;
 mod fleet;
 mod landing;

@@ -5,6 +5,7 @@ mod info;
 mod lifecycle;
 mod list;
 mod multipart;
+mod pace;
 mod put;
 mod read;
 mod refusal;
@@ -21,6 +22,8 @@ use crate::ports::object_store::{
     Announced, Fetched, Got, ObjectInfo, ObjectStore, PutAnswer, ReadSeek, Refusal,
 };
 
+pub use pace::Pace;
+
 pub(super) use list::versioning as has_versions;
 
 use info::{Head, Told, object_info};
@@ -35,11 +38,13 @@ pub struct S3Options {
     pub multipart_above: u64,
     /// The least size of a part; S3 wants 5 MiB or more, and at most 10,000 parts. Four of them are in memory.
     pub part_bytes: u64,
+    /// How long the bytes of one request may take.
+    pub pace: Pace,
 }
 
 impl Default for S3Options {
     fn default() -> Self {
-        Self { multipart_above: 64 << 20, part_bytes: 8 << 20 }
+        Self { multipart_above: 64 << 20, part_bytes: 8 << 20, pace: Pace::default() }
     }
 }
 

@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::complete_multipart_upload::CompleteMultipartUploadError;
 use aws_sdk_s3::operation::upload_part::UploadPartError;
@@ -19,6 +18,7 @@ use tokio::task::JoinSet;
 use super::super::failure::{HttpResponse, code, describe, status};
 use super::S3Store;
 use super::body::read_piece;
+use super::pace::limits;
 use super::put::{Failed, NewObject, SHA256_METADATA, Tried, look, says_exists};
 use crate::failure::Failure;
 use crate::ports::object_store::{PutAnswer, ReadSeek};
@@ -99,7 +99,7 @@ impl<'a> Upload<'a> {
             let part = read_piece(body, length as usize).map_err(|error| self.spool_failure(&error))?;
             left -= length;
             whole.update(&part);
-            sending.spawn(send_part(self.part_request(number), number, part));
+            sending.spawn(send_part(self.part_request(number), self.part_limits(), number, part));
         }
         while !sending.is_empty() {
             parts.extend(self.sent(&mut sending).await?);
@@ -120,6 +120,13 @@ impl<'a> Upload<'a> {
     fn part_request(&self, number: i32) -> UploadPartFluentBuilder {
         let request = self.store.s3().upload_part().bucket(&self.store.bucket).key(self.object.full_key);
         request.upload_id(&self.id).part_number(number)
+    }
+
+    /// All parts that are on their way share one line. Of a part the SDK may make a second try where the first took all its
+    /// time.
+    fn part_limits(&self) -> aws_sdk_s3::config::Builder {
+        let attempt = self.store.options.pace.time(self.part_bytes() * PARTS_AT_A_TIME as u64);
+        aws_sdk_s3::config::Builder::new().timeout_config(limits(attempt, 2 * attempt))
     }
 
     /// Waits for one part.
@@ -173,12 +180,9 @@ impl<'a> Upload<'a> {
         &self,
         parts: CompletedMultipartUpload,
     ) -> Result<(), Box<SdkError<CompleteMultipartUploadError, HttpResponse>>> {
-        let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(COMPLETE_TIME)
-            .operation_timeout(COMPLETE_TIME)
-            .build();
-        let once =
-            aws_sdk_s3::config::Builder::new().retry_config(RetryConfig::disabled()).timeout_config(timeouts);
+        let once = aws_sdk_s3::config::Builder::new()
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(limits(COMPLETE_TIME, COMPLETE_TIME));
         let request = self
             .store
             .s3()
@@ -206,9 +210,15 @@ impl<'a> Upload<'a> {
     }
 }
 
-async fn send_part(request: UploadPartFluentBuilder, number: i32, part: Bytes) -> PartResult {
+async fn send_part(
+    request: UploadPartFluentBuilder,
+    limits: aws_sdk_s3::config::Builder,
+    number: i32,
+    part: Bytes,
+) -> PartResult {
     let checksum = base64::encode(Sha256::digest(&part));
-    let answer = request.checksum_sha256(&checksum).body(part.into()).send().await;
+    let request = request.checksum_sha256(&checksum).body(part.into());
+    let answer = request.customize().config_override(limits).send().await;
     (number, checksum, answer.map(|part| part.e_tag))
 }
 

@@ -6,7 +6,7 @@
 //! after a lost answer the store is asked what lies there, and the metadata that we write with every object tells
 //! whether it is ours.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_types::base64;
@@ -22,7 +22,8 @@ use crate::ports::object_store::{PutAnswer, ReadSeek};
 /// of an object in parts is that of its parts' checksums.
 pub(super) const SHA256_METADATA: &str = "sluicegate-sha256";
 
-/// Tries of a whole object.
+/// Tries of a whole object, as long as they take no longer together than two of them may: where the store is silent, whoever
+/// waits behind tries again later, and other work comes in between.
 const TRIES: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -98,6 +99,8 @@ pub(super) fn put_new(
     sha256: &str,
 ) -> Outcome<PutAnswer> {
     let object = NewObject { full_key, size, sha256, checksum: checksum(sha256)? };
+    let longest = 2 * store.options.pace.time(size);
+    let began = Instant::now();
     let mut in_doubt = false;
     let mut attempt = 0;
     loop {
@@ -116,7 +119,7 @@ pub(super) fn put_new(
         }
         in_doubt |= failed.unknown;
         attempt += 1;
-        if !failed.again || attempt == TRIES {
+        if !failed.again || attempt == TRIES || began.elapsed() >= longest {
             return Err(failed.failure);
         }
         tracing::debug!(key = full_key, "writing again: {}", failed.failure);

@@ -12,20 +12,36 @@ use tokio::task::JoinSet;
 use super::super::failure::code;
 use super::super::pause::jittered;
 use super::queue::{AT_A_TIME, MOST_AT_ONCE, Queue};
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 
 /// Tries for entries that fail while their neighbours do not.
 const TRIES: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Deletes all of `receipts`; every one is tried, and the first failure of a whole request is returned.
-pub(super) async fn delete(queue: &Queue, receipts: &[String]) -> Outcome<()> {
+/// Deletes `receipts` for as long as `time` lasts. Where a whole request fails, as when the queue is silent, no other is
+/// begun: the listener is needed for other things, and what is not deleted comes again.
+///
+/// # Errors
+/// The first failure of a whole request, or that there was no time for all.
+pub(super) async fn delete(queue: &Queue, receipts: &[String], time: Duration) -> Outcome<()> {
+    // What is still under way when the time is over ends with the set of its tasks.
+    tokio::time::timeout(time, delete_all(queue, receipts)).await.unwrap_or_else(|_| {
+        Err(Failure::transient(format!(
+            "{} did not take all deletions within {} seconds; those messages will come again",
+            queue.url,
+            time.as_secs()
+        )))
+    })
+}
+
+async fn delete_all(queue: &Queue, receipts: &[String]) -> Outcome<()> {
     let mut chunks = receipts.chunks(MOST_AT_ONCE);
     let mut deleting = JoinSet::new();
     let mut result = Ok(());
     loop {
-        while deleting.len() < AT_A_TIME
+        while result.is_ok()
+            && deleting.len() < AT_A_TIME
             && let Some(chunk) = chunks.next()
         {
             let (queue, chunk) = (queue.clone(), chunk.to_vec());

@@ -38,6 +38,8 @@ const EMPTY_ROUNDS: u32 = 2;
 const WATCH_WAIT: Duration = Duration::from_millis(500);
 /// How much longer than they can be hidden a drain waits for hidden messages: clocks and counts are approximate.
 const HIDDEN_MARGIN: Duration = Duration::from_secs(5);
+/// How long an acknowledgement may take: well below the three minutes after which systemd takes a listener for hung.
+const ACKNOWLEDGEMENT: Duration = Duration::from_secs(60);
 /// How much longer than for last answers an end has time to give messages back. A poll, the last answers and this are
 /// together shorter than what a signal leaves to a listener, so that it says farewell whatever the queue does.
 const GIVE_BACK_TIME: Duration = Duration::from_millis(800);
@@ -69,6 +71,8 @@ pub struct SqsOptions {
     /// that SQS documents ends a long poll early, and whether it notices that nobody listens any more is not documented either,
     /// so a poll that is broken off may still hide messages: a drain waits for those.
     pub last_answer: Duration,
+    /// How long an acknowledgement may take. Nothing else is done meanwhile, and the watchdog waits.
+    pub acknowledgement: Duration,
 }
 
 impl Default for SqsOptions {
@@ -79,6 +83,7 @@ impl Default for SqsOptions {
             visibility: Duration::from_secs(30),
             most_messages: 1_000,
             last_answer: Duration::from_secs(1),
+            acknowledgement: ACKNOWLEDGEMENT,
         }
     }
 }
@@ -229,7 +234,7 @@ impl Inbox for SqsInbox {
         for receipt in receipts {
             self.unacknowledged.remove(receipt);
         }
-        self.queue.block_on(delete::delete(&self.queue, receipts))
+        self.queue.block_on(delete::delete(&self.queue, receipts, self.options.acknowledgement))
     }
 
     fn unsettled_words(&self, count: u64) -> String {

@@ -1,31 +1,34 @@
 //! Fetches the members of a sealed batch from the landing into one archive.
 //!
 //! Small objects are read and compressed in parallel, a bounded number of bytes at a time; a large one passes as a
-//! stream. What GET says about each member is recorded in the archive (§3 of the design); only trouble with the landing
-//! as a whole is a failure here.
+//! stream. What GET says about each member is recorded in the archive (§3 of the design). Trouble is a failure of the whole
+//! attempt, until it has lasted while others could be read: then it is recorded too, as `deferred`.
+
+mod course;
+mod reader;
 
 use std::io::{self, Read, Write};
 
 use chrono::SecondsFormat;
 use rayon::ThreadPool;
-use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use sluicegate_state::{Timestamp, canary};
 use tempfile::SpooledTempFile;
 
 use crate::archive::{
-    ArchiveError, ArchiveWriter, EncodedMember, FORMAT_VERSION, Got as Said, Manifest, ManifestMember,
-    MemberOutcome, Outcomes, Spool, encode_member,
+    ArchiveError, ArchiveWriter, FORMAT_VERSION, Got as Said, Manifest, ManifestMember, MemberOutcome,
+    Outcomes, Spool,
 };
-use crate::effects;
 use crate::failure::{Failure, Outcome};
-use crate::ports::object_store::{
-    Announced, Fetched, Got, ObjectInfo, ObjectStore, Refusal, VersionSource, was_overwritten,
-};
+use crate::ports::object_store::{Fetched, ObjectInfo, ObjectStore, Refusal, VersionSource};
 
 use super::context::Context;
 use super::handover::{ArchiveCopy, Originals, OriginalsKept, spool};
-use super::probe;
+use super::probe::{self, Others, Probed};
+
+use course::Course;
+pub use course::Deferrable;
+use reader::{Reader, Small, announced, reading_failed};
 
 /// An object above this size passes as a stream.
 const LARGE_BYTES: u64 = 8 << 20;
@@ -33,8 +36,6 @@ const LARGE_BYTES: u64 = 8 << 20;
 const CHUNK_BYTES: u64 = 16 << 20;
 /// Members that are read at a time.
 const CHUNK_MEMBERS: usize = 256;
-/// Members that one thread reads before it looks for others: a file is read sooner than a thread is woken.
-const MEMBERS_AT_LEAST: usize = 4;
 
 /// A fetched batch, not yet anybody's truth: its PUT decides (I4).
 pub struct FetchedBatch {
@@ -44,14 +45,6 @@ pub struct FetchedBatch {
     pub outcomes: Outcomes,
     /// The documents themselves, where they are small enough to be kept.
     pub originals: Option<Originals>,
-}
-
-/// What came of one small member.
-enum Small {
-    Read(EncodedMember, MemberOutcome, Vec<u8>),
-    /// Too large for memory after all; to be streamed.
-    Large(Fetched),
-    Refused(Refusal),
 }
 
 /// The threads that read small members, started when they are first needed.
@@ -72,26 +65,33 @@ impl Fetchers {
 }
 
 /// Reads every member of `manifest` from `landing`.
+///
+/// # Errors
+/// Trouble with the landing; trouble with a single member unless it is `deferrable`. Nothing more is asked for then.
 pub fn fetch(
     context: &Context,
     fetchers: &mut Fetchers,
     landing: &dyn ObjectStore,
     manifest: &Manifest,
+    deferrable: Deferrable,
 ) -> Outcome<FetchedBatch> {
     let pool = fetchers.pool(context)?;
     let writer = ArchiveWriter::new(spool(&context.spool), manifest).map_err(spool_failure)?;
-    let outcomes = Vec::with_capacity(manifest.members.len());
-    let mut fetcher = Fetcher { context, landing, writer, outcomes, originals: OriginalsKept::default() };
+    let mut fetcher = Fetcher {
+        reader: Reader { context, landing, deferrable, course: Course::default() },
+        pool,
+        manifest,
+        writer,
+        outcomes: Vec::with_capacity(manifest.members.len()),
+        originals: OriginalsKept::default(),
+        neighbour: None,
+    };
     for chunk in chunks(&manifest.members) {
-        let read: Vec<Outcome<Small>> = pool.install(|| {
-            let members = chunk.par_iter().with_min_len(MEMBERS_AT_LEAST);
-            members.map(|member| read_small(context, landing, member)).collect()
-        });
-        for (member, small) in chunk.iter().zip(read) {
-            fetcher.take(member, small?)?;
+        for (member, small) in chunk.iter().zip(fetcher.read(chunk)?) {
+            fetcher.take(member, small)?;
         }
     }
-    fetcher.finish(manifest)
+    fetcher.finish()
 }
 
 /// Cuts the members so that one piece fits into memory.
@@ -108,36 +108,6 @@ fn chunks(members: &[ManifestMember]) -> Vec<&[ManifestMember]> {
     }
     chunks.push(&members[start..]);
     chunks
-}
-
-fn announced(member: &ManifestMember) -> Announced<'_> {
-    Announced { key: &member.key, version_id: member.version_id.as_deref(), etag: &member.etag }
-}
-
-fn read_small(context: &Context, landing: &dyn ObjectStore, member: &ManifestMember) -> Outcome<Small> {
-    let got = context.seam.perform(effects::LANDING_GET, || landing.get_announced(&announced(member)))?;
-    let mut fetched = match got {
-        Got::Refused(refusal) => return Ok(Small::Refused(refusal)),
-        Got::Object(fetched) if fetched.info.size > LARGE_BYTES => return Ok(Small::Large(fetched)),
-        Got::Object(fetched) => fetched,
-    };
-    let mut bytes = Vec::new();
-    if let Err(error) = fetched.body.read_to_end(&mut bytes) {
-        return reading_failed(&member.key, &error).map(Small::Refused);
-    }
-    let sha256 = hex::encode(Sha256::digest(&bytes));
-    let outcome = read_outcome(member.ordinal, &fetched.info, bytes.len() as u64, sha256);
-    let encoded =
-        encode_member(member.ordinal, &member.key, outcome.landed_at, &bytes).map_err(spool_failure)?;
-    Ok(Small::Read(encoded, outcome, bytes))
-}
-
-/// An object that changed while it was read is a verdict about it; anything else says nothing about it.
-fn reading_failed(key: &str, error: &io::Error) -> Outcome<Refusal> {
-    if was_overwritten(error) {
-        return Ok(Refusal::Overwritten);
-    }
-    Err(Failure::transient(format!("reading {key:?} from the landing broke off: {error}")))
 }
 
 fn read_outcome(ordinal: u32, info: &ObjectInfo, size: u64, sha256: String) -> MemberOutcome {
@@ -172,13 +142,20 @@ pub fn listed_version(info: &ObjectInfo) -> Option<String> {
 }
 
 fn refused_outcome(member: &ManifestMember, refusal: &Refusal) -> MemberOutcome {
-    let (got, message) = match refusal {
-        Refusal::NotFound => (Said::NotFound, None),
-        Refusal::DeleteMarker => (Said::DeleteMarker, None),
-        Refusal::Overwritten => (Said::Overwritten, None),
-        Refusal::Forbidden(message) => (Said::Deferred, Some(format!("403: {message}"))),
-        Refusal::BadRequest(message) => (Said::Deferred, Some(format!("400: {message}"))),
-    };
+    match refusal {
+        Refusal::NotFound => unread_outcome(member, Said::NotFound, None),
+        Refusal::DeleteMarker => unread_outcome(member, Said::DeleteMarker, None),
+        Refusal::Overwritten => unread_outcome(member, Said::Overwritten, None),
+        Refusal::Forbidden(message) => {
+            unread_outcome(member, Said::Deferred, Some(format!("403: {message}")))
+        }
+        Refusal::BadRequest(message) => {
+            unread_outcome(member, Said::Deferred, Some(format!("400: {message}")))
+        }
+    }
+}
+
+fn unread_outcome(member: &ManifestMember, got: Said, message: Option<String>) -> MemberOutcome {
     let version = member.version_id.clone().unwrap_or_else(|| format!("{}@", member.etag));
     MemberOutcome {
         ordinal: member.ordinal,
@@ -207,15 +184,31 @@ fn spool_failure(error: ArchiveError) -> Failure {
 }
 
 struct Fetcher<'a> {
-    context: &'a Context,
-    landing: &'a dyn ObjectStore,
+    reader: Reader<'a>,
+    pool: &'a ThreadPool,
+    manifest: &'a Manifest,
     writer: ArchiveWriter<SpooledTempFile>,
     outcomes: Vec<MemberOutcome>,
     originals: OriginalsKept,
+    /// An object beside the batch that could be read, found when nothing of the batch could.
+    neighbour: Option<ObjectInfo>,
 }
 
-impl Fetcher<'_> {
-    fn take(&mut self, member: &ManifestMember, small: Small) -> Outcome<()> {
+impl<'a> Fetcher<'a> {
+    fn read(&mut self, chunk: &'a [ManifestMember]) -> Outcome<Vec<Small>> {
+        let mut read: Vec<Small> = chunk.iter().map(|_| Small::Unasked).collect();
+        loop {
+            self.reader.read(self.pool, chunk, &mut read)?;
+            if self.reader.course.is_in_doubt() {
+                self.something_must_be_readable()?;
+            }
+            if !read.iter().any(|small| matches!(small, Small::Unasked)) {
+                return Ok(read);
+            }
+        }
+    }
+
+    fn take(&mut self, member: &'a ManifestMember, small: Small) -> Outcome<()> {
         let outcome = match small {
             Small::Read(encoded, outcome, bytes) => {
                 self.writer.append_member(&encoded).map_err(spool_failure)?;
@@ -223,13 +216,15 @@ impl Fetcher<'_> {
                 outcome
             }
             Small::Refused(refusal) => refused_outcome(member, &refusal),
+            Small::Troubled(failure) => unread_outcome(member, Said::Deferred, Some(failure.message)),
             Small::Large(fetched) => self.stream(member, fetched)?,
+            Small::Unasked => unreachable!("a chunk is taken once all of it has been asked for"),
         };
         self.outcomes.push(outcome);
         Ok(())
     }
 
-    fn stream(&mut self, member: &ManifestMember, mut fetched: Fetched) -> Outcome<MemberOutcome> {
+    fn stream(&mut self, member: &'a ManifestMember, mut fetched: Fetched) -> Outcome<MemberOutcome> {
         self.originals.skip();
         let info = fetched.info;
         let mut entry =
@@ -237,12 +232,12 @@ impl Fetcher<'_> {
         match copy_hashing(&mut fetched.body, &mut entry) {
             Ok(sha256) => {
                 entry.finish().map_err(spool_failure)?;
+                self.reader.course.was_read(member);
                 Ok(read_outcome(member.ordinal, &info, info.size, sha256))
             }
             Err(Broken::Reading(error)) => {
                 entry.discard().map_err(spool_failure)?;
-                let refusal = reading_failed(&member.key, &error)?;
-                Ok(refused_outcome(member, &refusal))
+                self.broken_off(member, &error)
             }
             Err(Broken::Writing(error)) => {
                 Err(Failure::transient(format!("cannot write to the spool: {error}")))
@@ -250,33 +245,84 @@ impl Fetcher<'_> {
         }
     }
 
-    /// Where some of the batch, or of its neighbours in the landing, can be read, what was refused concerns single
+    fn broken_off(&mut self, member: &ManifestMember, error: &io::Error) -> Outcome<MemberOutcome> {
+        let failure = match reading_failed(&member.key, error) {
+            Ok(refusal) => return Ok(refused_outcome(member, &refusal)),
+            Err(failure) => self.reader.defer(member, failure)?,
+        };
+        if self.reader.course.is_in_doubt() {
+            self.something_must_be_readable()?;
+        }
+        Ok(unread_outcome(member, Said::Deferred, Some(failure.message)))
+    }
+
+    /// Where members fail one after the other, one that could be read, or an object beside the batch, is asked for again. If it
+    /// can be read, the members are to blame, and the rest of them is asked for.
+    ///
+    /// # Errors
+    /// The trouble, where nothing can be read: then it is the landing's.
+    fn something_must_be_readable(&mut self) -> Outcome<()> {
+        let Reader { context, landing, course, .. } = &self.reader;
+        let known = match (course.last_read(), &self.neighbour) {
+            (Some(member), _) => probe::probe(context, *landing, &announced(member))?,
+            (None, Some(info)) => probe::probe(context, *landing, &probe::announced(info))?,
+            (None, None) => Probed::Refused,
+        };
+        let is_readable = match known {
+            Probed::Read => true,
+            Probed::Trouble => false,
+            // It has gone since.
+            Probed::Refused => match probe::others(context, self.pool, *landing, self.manifest)? {
+                Others::Readable(info) => {
+                    self.neighbour = Some(info);
+                    true
+                }
+                Others::Unreadable | Others::Absent => false,
+            },
+        };
+        if is_readable {
+            course.was_answered();
+            return Ok(());
+        }
+        let trouble = course.trouble().unwrap_or_else(|| Failure::transient("there was no answer"));
+        Err(trouble
+            .while_doing(format!("nothing that was asked for can be read from {}", landing.location())))
+    }
+
+    /// Where some of the batch, or of its neighbours in the landing, can be read, what could not be concerns single
     /// documents and is deferred (I10); where nothing can, it is the landing's trouble, and no document's.
-    fn finish(self, manifest: &Manifest) -> Outcome<FetchedBatch> {
+    fn finish(mut self) -> Outcome<FetchedBatch> {
+        let has_read = self.outcomes.iter().any(|outcome| outcome.got == Said::Ok);
+        if !has_read && self.reader.course.trouble().is_some() {
+            self.something_must_be_readable()?;
+        } else {
+            self.not_all_is_forbidden()?;
+        }
+        let context = self.reader.context;
+        let outcomes = Outcomes {
+            format_version: FORMAT_VERSION,
+            members: self.outcomes,
+            fetched_at: Some(context.clock.now()),
+        };
+        let finished = self.writer.finish(outcomes).map_err(spool_failure)?;
+        let copy = ArchiveCopy { file: finished.spool, size: finished.length };
+        tracing::debug!(bytes = copy.size, incarnation = %context.incarnation, "fetched a batch");
+        Ok(FetchedBatch { copy, outcomes: finished.outcomes, originals: self.originals.all() })
+    }
+
+    fn not_all_is_forbidden(&self) -> Outcome<()> {
+        let Reader { context, landing, .. } = &self.reader;
         let all_refused = self.outcomes.iter().all(|outcome| outcome.got == Said::Deferred);
         if let (true, Some(first)) = (all_refused, self.outcomes.first())
-            && !self.neighbours_can_be_read(manifest)?
+            && probe::others(context, self.pool, *landing, self.manifest)? == Others::Unreadable
         {
             let message = first.message.as_deref().unwrap_or("no reason given");
             return Err(Failure::transient(format!(
                 "neither the batch nor anything else may be read from {}: {message}",
-                self.landing.location()
+                landing.location()
             )));
         }
-        let outcomes = Outcomes {
-            format_version: FORMAT_VERSION,
-            members: self.outcomes,
-            fetched_at: Some(self.context.clock.now()),
-        };
-        let finished = self.writer.finish(outcomes).map_err(spool_failure)?;
-        let copy = ArchiveCopy { file: finished.spool, size: finished.length };
-        tracing::debug!(bytes = copy.size, incarnation = %self.context.incarnation, "fetched a batch");
-        Ok(FetchedBatch { copy, outcomes: finished.outcomes, originals: self.originals.all() })
-    }
-
-    fn neighbours_can_be_read(&self, manifest: &Manifest) -> Outcome<bool> {
-        let job = self.context.job(&manifest.job)?;
-        probe::others_can_be_read(self.context, self.landing, job.landing.key_prefix(), manifest)
+        Ok(())
     }
 }
 
