@@ -6,6 +6,7 @@ use sluicegate_state::{Arrival, Counter, Notification};
 
 use super::field::{shown, text};
 use super::{Route, eventbridge, s3};
+use crate::ports::object_store::LONGEST_KEY;
 
 /// One event of a message, read.
 pub(super) enum Event {
@@ -109,8 +110,7 @@ fn arrival(event: Event, source: &str, route: &Route<'_>) -> Result<Arrival, Str
     }
 }
 
-/// The longest key, in bytes of UTF-8, and the longest version id ("object keys", "version IDs" in the S3 user guide).
-const LONGEST_KEY: usize = 1_024;
+/// The longest version id, in bytes ("version IDs" in the S3 user guide).
 const LONGEST_VERSION_ID: usize = 1_024;
 /// Far more than any storage takes, and few enough that sums of them fit every integer.
 const LARGEST_OBJECT: u64 = 1 << 50;

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use sluicegate_state::{Arrival, Notification, Timestamp};
 
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::job::Job;
 use crate::ports::clock::Clock;
 use crate::ports::inbox::{Delivery, Inbox, Poll};
 
-use super::store::{Found, walk};
+use super::walk::{Found, walk, why_no_key};
 use super::{FileStamp, LOCAL_BUCKET};
 
 /// A file older than this is taken at the first look.
@@ -38,11 +38,14 @@ pub struct FolderInbox {
     offered: HashMap<String, Vec<(String, FileStamp)>>,
     /// Young files and the first look at their present state.
     young: HashMap<String, (FileStamp, Timestamp)>,
-    /// Files whose names are no UTF-8, found by the last look and not yet told of in this process.
+    /// Files that can have no key, found by the last look and not yet told of in this process.
     nameless: Vec<PathBuf>,
     /// Handed over, not yet acknowledged.
     telling: Vec<PathBuf>,
     told: HashSet<PathBuf>,
+    /// Why the last look did not see everything. What it saw is offered first: one folder that may not be read stops no
+    /// document beside it.
+    trouble: Option<Failure>,
     next_receipt: u64,
 }
 
@@ -61,13 +64,14 @@ impl FolderInbox {
             nameless: Vec::new(),
             telling: Vec::new(),
             told: HashSet::new(),
+            trouble: None,
             next_receipt: 0,
         }
     }
 
     /// Walks through the landing, once for all that it has: what may be taken is offered piece by piece.
-    fn look(&mut self, now: Timestamp) -> Outcome<()> {
-        let found = self.walk()?;
+    fn look(&mut self, now: Timestamp) {
+        let found = self.walk();
         let present: HashSet<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
         self.young.retain(|key, _| present.contains(key.as_str()));
         let total = found.len();
@@ -75,15 +79,14 @@ impl FolderInbox {
             found.into_iter().filter(|(key, stamp)| self.has_settled(key, *stamp, now)).collect();
         self.unsettled = (total - settled.len()) as u64;
         self.settled = settled;
-        Ok(())
     }
 
     /// The files of the job that have not been taken in their present state, the oldest first.
-    fn walk(&mut self) -> Outcome<Vec<(String, FileStamp)>> {
+    fn walk(&mut self) -> Vec<(String, FileStamp)> {
         let mut found = Vec::new();
         let mut nameless = Vec::new();
         let job = &self.job;
-        walk(&self.root, false, &mut |file| match file {
+        let whole = walk(&self.root, false, &mut |file| match file {
             Found::File(file) if job.matches(LOCAL_BUCKET, file.key) => {
                 // A file that vanishes between the two calls is simply not there.
                 if let Ok(stamp) = file.metadata().and_then(|metadata| FileStamp::of(&metadata)) {
@@ -92,11 +95,12 @@ impl FolderInbox {
             }
             Found::File(_) => {}
             Found::Nameless(path) => nameless.push(path.to_owned()),
-        })?;
+        });
+        self.trouble = whole.err();
         self.nameless = nameless.into_iter().filter(|path| !self.told.contains(path)).collect();
         found.retain(|file| !self.taken.contains(file));
         found.sort_by(|(a_key, a), (b_key, b)| (a.mtime_ns, a_key).cmp(&(b.mtime_ns, b_key)));
-        Ok(found)
+        found
     }
 
     /// Whether a file may be taken now.
@@ -153,10 +157,7 @@ fn nameless(path: &std::path::Path) -> Arrival {
     Arrival::Unreadable {
         source: "folder".to_owned(),
         body: path.as_os_str().as_encoded_bytes().to_vec(),
-        reason: format!(
-            "the name of this file is no UTF-8, so it can be no document; rename it: {}",
-            path.display()
-        ),
+        reason: why_no_key(path),
     }
 }
 
@@ -165,12 +166,12 @@ impl Inbox for FolderInbox {
         self.offered.clear();
         // What was offered and not acknowledged is found again by a later look.
         if self.settled.is_empty() {
-            self.look(self.clock.now())?;
+            self.look(self.clock.now());
         }
         let count = self.settled.len().min(DELIVERY_FILES);
         let offer: Vec<_> = self.settled.drain(..count).collect();
         let deliveries = if offer.is_empty() && self.nameless.is_empty() {
-            Vec::new()
+            self.trouble.take().map_or(Ok(Vec::new()), Err)?
         } else {
             vec![self.delivery(offer)]
         };
@@ -197,6 +198,7 @@ mod tests {
     use std::ffi::OsStr;
     use std::fs;
     use std::os::unix::ffi::OsStrExt;
+    use std::process::Command;
 
     use super::*;
     use crate::ports::clock::SystemClock;
@@ -208,23 +210,70 @@ mod tests {
         poll.deliveries.into_iter().flat_map(|delivery| delivery.arrivals).collect()
     }
 
-    #[test]
-    fn a_file_name_that_is_no_utf8_is_told_of_once() {
+    /// A folder, its landing inside, and an inbox over that.
+    fn landing() -> (tempfile::TempDir, PathBuf, FolderInbox) {
         let folder = tempfile::tempdir().unwrap();
         let job = Arc::new(crate::config::demo(folder.path()).jobs.remove(0));
         let landing = folder.path().join("landing");
         fs::create_dir_all(&landing).unwrap();
+        let inbox = FolderInbox::new(job, &landing, Arc::new(SystemClock));
+        (folder, landing, inbox)
+    }
+
+    #[test]
+    fn a_file_name_that_is_no_utf8_is_told_of_once() {
+        let (_folder, landing, mut inbox) = landing();
         let name = OsStr::from_bytes(b"caf\xe9.txt");
         if fs::write(landing.join(name), "x").is_err() {
             eprintln!("this file system allows no such name");
             return;
         }
-        let mut inbox = FolderInbox::new(job, &landing, Arc::new(SystemClock));
         let first = arrivals(&mut inbox);
         assert!(
             matches!(&first[..], [Arrival::Unreadable { body, .. }] if body.ends_with(b"caf\xe9.txt")),
             "{first:?}"
         );
         assert_eq!(arrivals(&mut inbox), []);
+    }
+
+    /// As many folders of long names as make a path of `length` bytes, inside of each other.
+    fn nested(length: usize) -> PathBuf {
+        (0..length / 200).map(|_| "d".repeat(199)).collect()
+    }
+
+    #[test]
+    fn a_path_that_no_index_holds_is_told_of_once() {
+        let (_folder, landing, mut inbox) = landing();
+        let deep = landing.join(nested(1_200));
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("far.txt"), "x").unwrap();
+        let first = arrivals(&mut inbox);
+        assert!(
+            matches!(&first[..], [Arrival::Unreadable { reason, .. }] if reason.contains("more than 1024 bytes")),
+            "{first:?}"
+        );
+        assert_eq!(arrivals(&mut inbox), []);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_read_stops_no_document_beside_it() {
+        let (_folder, landing, mut inbox) = landing();
+        // A path that no system call takes: unlike a missing permission, it stops root too.
+        let deep = landing.join(nested(3_800));
+        fs::create_dir_all(&deep).unwrap();
+        let too_deep = ["a".repeat(150), "b".repeat(250)];
+        let made =
+            Command::new("mkdir").current_dir(&deep).arg("-p").arg(too_deep.join("/")).status().unwrap();
+        assert!(made.success());
+        let document = landing.join("invoice.txt");
+        fs::write(&document, "x").unwrap();
+        fs::File::open(&document).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        let first = arrivals(&mut inbox);
+        assert!(
+            matches!(&first[..], [Arrival::Notification(document)] if document.key == "invoice.txt"),
+            "{first:?}"
+        );
+        let failure = inbox.poll().unwrap_err();
+        assert!(failure.message.contains("cannot read the folder"), "{failure}");
     }
 }

@@ -3,6 +3,7 @@
 mod inbox;
 mod reader;
 mod store;
+mod walk;
 
 pub use inbox::FolderInbox;
 pub use store::FolderStore;
@@ -57,9 +58,9 @@ impl FileStamp {
 
 /// Calls `visit` with the key of every file under `root`.
 pub fn keys(root: &std::path::Path, visit: &mut dyn FnMut(&str)) -> crate::failure::Outcome<()> {
-    store::walk(root, false, &mut |found| match found {
-        store::Found::File(file) => visit(file.key),
-        store::Found::Nameless(path) => visit(&path.to_string_lossy()),
+    walk::walk(root, false, &mut |found| match found {
+        walk::Found::File(file) => visit(file.key),
+        walk::Found::Nameless(path) => visit(&path.to_string_lossy()),
     })
 }
 

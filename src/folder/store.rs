@@ -1,7 +1,7 @@
 //! A folder as an object store. Objects are written in `.tmp`, fsynced and hard-linked into place, so that a name never
 //! shows anything but a finished object, even after a kill, and an existing object is never replaced.
 
-use std::fs::{self, DirEntry, File, FileType, Metadata};
+use std::fs::{self, File, FileType};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,9 +14,11 @@ use crate::ports::object_store::{
 };
 
 use super::reader::StampedReader;
+use super::walk::{Found, walk};
 use super::{FileStamp, LOCAL_BUCKET, io_failure};
 
-const TEMPORARY: &str = ".tmp";
+/// Where objects are written before they have a name.
+pub(super) const TEMPORARY: &str = ".tmp";
 
 /// Objects under one folder; keys are paths relative to it, with `/`.
 pub struct FolderStore {
@@ -260,105 +262,6 @@ fn create_folders_durably(folder: &Path) -> io::Result<()> {
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
-}
-
-/// One file found by a walk.
-pub(super) enum Found<'a> {
-    /// A regular file, or a link to one.
-    File(FoundFile<'a>),
-    /// Its name, or that of a folder above it, is no UTF-8, so that it cannot have a key.
-    Nameless(&'a Path),
-}
-
-/// A file with a key.
-pub(super) struct FoundFile<'a> {
-    /// Its key.
-    pub(super) key: &'a str,
-    entry: &'a DirEntry,
-    linked: bool,
-}
-
-impl FoundFile<'_> {
-    /// Of the file itself where it is a link. Asked relative to the open folder: the system then looks up one name
-    /// instead of a whole path, which counts where there are many files.
-    pub(super) fn metadata(&self) -> io::Result<Metadata> {
-        if self.linked { fs::metadata(self.entry.path()) } else { self.entry.metadata() }
-    }
-
-    /// Where it lies.
-    pub(super) fn path(&self) -> PathBuf {
-        self.entry.path()
-    }
-}
-
-/// Calls `visit` for each regular file below `root`. Folders that are links are not followed: they could lead round in a
-/// circle. `.tmp` is left out where it is our own.
-pub(super) fn walk(root: &Path, own: bool, visit: &mut dyn FnMut(Found<'_>)) -> Outcome<()> {
-    let mut walk = Walk { root, own, key: String::new(), visit };
-    walk.folder(root, true)
-}
-
-struct Walk<'a> {
-    root: &'a Path,
-    own: bool,
-    /// The key of the folder, with a `/` at its end; then of a file in it.
-    key: String,
-    visit: &'a mut dyn FnMut(Found<'_>),
-}
-
-impl Walk<'_> {
-    /// `named` says whether what lies in the folder can have a key.
-    fn folder(&mut self, folder: &Path, named: bool) -> Outcome<()> {
-        let entries = match fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) if folder != self.root && error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(io_failure("cannot read the folder", folder, &error)),
-        };
-        for entry in entries {
-            let entry = entry.map_err(|e| io_failure("cannot read the folder", folder, &e))?;
-            self.entry(folder, &entry, named)?;
-        }
-        Ok(())
-    }
-
-    fn entry(&mut self, folder: &Path, entry: &DirEntry, named: bool) -> Outcome<()> {
-        let Ok(kind) = entry.file_type() else { return Ok(()) };
-        let name = entry.file_name();
-        let length = self.key.len();
-        let named = match name.to_str().filter(|_| named) {
-            Some(name) => {
-                self.key.push_str(name);
-                true
-            }
-            None => false,
-        };
-        let result = if kind.is_dir() {
-            self.subfolder(folder, entry, named)
-        } else {
-            if kind.is_file() || entry.path().is_file() {
-                self.file(entry, kind.is_symlink(), named);
-            }
-            Ok(())
-        };
-        self.key.truncate(length);
-        result
-    }
-
-    fn subfolder(&mut self, folder: &Path, entry: &DirEntry, named: bool) -> Outcome<()> {
-        if self.own && folder == self.root && entry.file_name() == TEMPORARY {
-            return Ok(());
-        }
-        self.key.push('/');
-        self.folder(&entry.path(), named)
-    }
-
-    fn file(&mut self, entry: &DirEntry, linked: bool, named: bool) {
-        if named {
-            (self.visit)(Found::File(FoundFile { key: &self.key, entry, linked }));
-        } else {
-            (self.visit)(Found::Nameless(&entry.path()));
-        }
-    }
 }
 
 #[cfg(test)]

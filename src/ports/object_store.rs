@@ -6,6 +6,10 @@ use sluicegate_state::Timestamp;
 
 use crate::failure::{Failure, Outcome};
 
+/// The longest key, in bytes of UTF-8 ("object keys" in the S3 user guide). The indexes of the ledger hold one of this length,
+/// and none of more than about 2,700 bytes.
+pub const LONGEST_KEY: usize = 1_024;
+
 /// The object exactly as a notification announced it; GET must answer with this one or not at all (I2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announced<'a> {

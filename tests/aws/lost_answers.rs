@@ -1,8 +1,6 @@
 //! Goal: a broken connection or a lost answer costs time, never a byte, an object or a second object.
 
 use std::io::Read;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sluicegate::aws::{Mode, S3Options, S3Store, SqsOptions};
@@ -310,12 +308,12 @@ fn an_object_that_is_there_at_the_completion_stays() {
     assert_eq!(count(&seen, "DELETE"), 1, "{seen:?}");
 }
 
-fn sqs_json(body: &str) -> Reply {
+pub(crate) fn sqs_json(body: &str) -> Reply {
     let headers = vec![("Content-Type".to_owned(), "application/x-amz-json-1.0".to_owned())];
     Reply::Full(200, headers, body.as_bytes().to_vec())
 }
 
-const QUEUE: &str = "http://127.0.0.1/000000000000/q";
+pub(crate) const QUEUE: &str = "http://127.0.0.1/000000000000/q";
 
 #[test]
 fn a_deletion_that_failed_for_some_is_tried_again_for_those() {
@@ -379,40 +377,8 @@ fn a_queue_that_does_not_wait_is_not_stormed() {
     assert!(server.seen().len() <= 20, "{} requests in two seconds", server.seen().len());
 }
 
-fn operation(request: &Request) -> String {
+pub(crate) fn operation(request: &Request) -> String {
     request.header("X-Amz-Target").trim_start_matches("AmazonSQS.").to_owned()
-}
-
-#[test]
-fn a_long_poll_that_ends_soon_after_the_stop_loses_nothing() {
-    let asked = Arc::new(AtomicBool::new(false));
-    let given_back = Arc::new(Mutex::new(String::new()));
-    let (noted, body) = (asked.clone(), given_back.clone());
-    let server = FakeServer::start_concurrent(move |request| match operation(request).as_str() {
-        "ReceiveMessage" => {
-            noted.store(true, Ordering::SeqCst);
-            // The message comes when the inbox has been told to stop, which it is after half a second.
-            std::thread::sleep(Duration::from_millis(1_000));
-            sqs_json(r#"{"Messages":[{"MessageId":"1","ReceiptHandle":"the receipt","Body":"{}"}]}"#)
-        }
-        "ChangeMessageVisibilityBatch" => {
-            body.lock().unwrap().push_str(&String::from_utf8_lossy(&request.body));
-            sqs_json(r#"{"Successful":[{"Id":"0"}],"Failed":[]}"#)
-        }
-        other => panic!("{other}"),
-    });
-    let options = SqsOptions { receivers: 1, ..SqsOptions::default() };
-    let mut inbox = inbox(&clients(&server.endpoint), QUEUE, Mode::Watch, options);
-    assert!(inbox.poll().unwrap().deliveries.is_empty());
-    assert!(asked.load(Ordering::SeqCst), "a long poll is under way");
-    let began = Instant::now();
-    drop(inbox);
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
-    let given_back = given_back.lock().unwrap();
-    assert!(
-        given_back.contains("the receipt") && given_back.contains("\"VisibilityTimeout\":0"),
-        "{given_back}"
-    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod conformance;
 mod emulator;
+mod ending;
 mod fake;
 mod faults;
 mod inbox;

@@ -11,11 +11,9 @@ use tokio::task::JoinSet;
 
 use super::super::failure::code;
 use super::super::pause::jittered;
-use super::queue::{MOST_AT_ONCE, Queue};
+use super::queue::{AT_A_TIME, MOST_AT_ONCE, Queue};
 use crate::failure::Outcome;
 
-/// Requests at a time.
-const AT_A_TIME: usize = 8;
 /// Tries for entries that fail while their neighbours do not.
 const TRIES: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);

@@ -38,8 +38,9 @@ const EMPTY_ROUNDS: u32 = 2;
 const WATCH_WAIT: Duration = Duration::from_millis(500);
 /// How much longer than they can be hidden a drain waits for hidden messages: clocks and counts are approximate.
 const HIDDEN_MARGIN: Duration = Duration::from_secs(5);
-/// How much longer than for last answers an end has time to give messages back.
-const GIVE_BACK_TIME: Duration = Duration::from_secs(2);
+/// How much longer than for last answers an end has time to give messages back. A poll, the last answers and this are
+/// together shorter than what a signal leaves to a listener, so that it says farewell whatever the queue does.
+const GIVE_BACK_TIME: Duration = Duration::from_millis(800);
 
 /// Finds the job that a bucket and a key belong to.
 pub type Route = Arc<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;

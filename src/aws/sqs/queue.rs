@@ -7,6 +7,7 @@ use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
 };
+use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
 use super::super::client::AwsClients;
@@ -16,6 +17,8 @@ use crate::failure::{Failure, Outcome};
 
 /// What SQS gives, deletes and changes in one request.
 pub(super) const MOST_AT_ONCE: usize = 10;
+/// Requests with many messages at a time.
+pub(super) const AT_A_TIME: usize = 8;
 /// The longest wait and the longest visibility timeout that SQS takes, in seconds.
 const LONGEST_WAIT: i32 = 20;
 const LONGEST_VISIBILITY: i32 = 43_200;
@@ -98,16 +101,31 @@ impl Queue {
         }
     }
 
+    /// All chunks soon, for polls that listen to no one any more must not outlive them; the last trouble.
     async fn release(&self, receipts: &[String]) -> Outcome<()> {
-        let mut trouble = Ok(());
-        for chunk in receipts.chunks(MOST_AT_ONCE) {
-            let entries: Vec<_> = chunk.iter().enumerate().filter_map(visible_now).collect();
-            let request = self.sqs().change_message_visibility_batch().queue_url(&self.url);
-            if let Err(error) = request.set_entries(Some(entries)).send().await {
-                trouble = Err(self.trouble("giving messages back to", &error));
+        let mut releasing = JoinSet::new();
+        let mut result = Ok(());
+        let mut chunks = receipts.chunks(MOST_AT_ONCE);
+        loop {
+            while releasing.len() < AT_A_TIME
+                && let Some(chunk) = chunks.next()
+            {
+                let (queue, entries) =
+                    (self.clone(), chunk.iter().enumerate().filter_map(visible_now).collect());
+                releasing.spawn(async move { queue.release_chunk(entries).await });
+            }
+            match releasing.join_next().await {
+                None => return result,
+                Some(Ok(released)) => result = released.and(result),
+                Some(Err(error)) => tracing::error!("giving messages back: {error}"),
             }
         }
-        trouble
+    }
+
+    async fn release_chunk(&self, entries: Vec<ChangeMessageVisibilityBatchRequestEntry>) -> Outcome<()> {
+        let request = self.sqs().change_message_visibility_batch().queue_url(&self.url);
+        let answer = request.set_entries(Some(entries)).send().await;
+        answer.map(drop).map_err(|error| self.trouble("giving messages back to", &error))
     }
 
     /// Every trouble with a queue passes, for nothing is wrong with any message: the queue is made again, the policy

@@ -153,7 +153,8 @@ impl Receiver {
                     Some(jittered(FIRST_PAUSE, LONGEST_PAUSE, failures - 1))
                 }
             };
-            if let Some(pause) = pause {
+            // The wait for the last answer has seen that it shall stop, and no pause would see that again.
+            if let Some(pause) = pause.filter(|_| !*self.stopped.borrow()) {
                 tokio::select! {
                     _ = self.stopped.changed() => break,
                     () = tokio::time::sleep(pause) => {}
