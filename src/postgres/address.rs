@@ -119,7 +119,7 @@ impl Address {
         let mut config = self.config.clone();
         if config.get_application_name().is_none() {
             // The server keeps 63 bytes.
-            config.application_name(&application_name.chars().take(60).collect::<String>());
+            config.application_name(application_name.chars().take(60).collect::<String>());
         }
         if config.get_password().is_none()
             && let Some(password) = self.password()?

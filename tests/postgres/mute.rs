@@ -64,7 +64,7 @@ impl Mute {
     /// The same database by this way, with limits that a test can wait for.
     pub(crate) fn url(&self, url: &str) -> String {
         let (user, _, database) = parts(url);
-        format!("{user}@{}/{database}?connect_timeout=1&options=-c%20statement_timeout%3D2s", self.address)
+        format!("{user}@{}/{database}?connect_timeout=2&options=-c%20statement_timeout%3D4s", self.address)
     }
 
     /// From now on nothing passes any more.
