@@ -81,7 +81,7 @@ fn an_opening_is_given_up_wherever_the_server_falls_silent() {
     let moments = given_up.iter().filter(|given_up| **given_up).count();
     println!("an opening hears {moments} answers");
     // How many answers come at a time differs; in the end nothing was left to be silent about.
-    assert!(moments >= 10 && moments < MOMENTS && given_up[0], "{given_up:?}");
+    assert!((10..MOMENTS).contains(&moments) && given_up[0], "{given_up:?}");
 }
 
 /// At each answer of the server's during a load, that to its COMMIT included: the next attempt finds out whether it is
@@ -102,7 +102,7 @@ fn a_load_is_given_up_wherever_the_server_falls_silent_and_loaded_once() {
     let given_up = ended.iter().filter(|(given_up, _)| *given_up).count();
     let committed = ended.iter().filter(|(_, committed)| *committed).count();
     println!("a load hears {given_up} answers; {committed} were committed without being heard");
-    assert!(given_up >= 10 && given_up < MOMENTS && ended[0].0, "{ended:?}");
+    assert!((10..MOMENTS).contains(&given_up) && ended[0].0, "{ended:?}");
     assert_eq!(ended[AT_COMMIT], (true, true), "the server has heard its COMMIT: {ended:?}");
     let all = MOMENTS as u64 * BILLS;
     let mut shell = database.shell();
