@@ -7,14 +7,17 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
-use postgres::Config;
-use postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
 use crate::config::Secret;
 use crate::failure::{Failure, Outcome};
 
 const FORM: &str = "allowed: postgres://user:password@host:port/database?sslmode=verify-full&sslrootcert=file, with special \
                     characters percent-encoded";
+
+/// How long one address of the host may take to accept a connection, unless the address says otherwise.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How much TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub(super) enum TlsMode {
 #[derive(Clone)]
 pub(super) struct Address {
     config: Config,
+    /// For all of connecting, where that is not for the configuration to say.
+    patience: Option<Duration>,
     pub(super) tls: TlsMode,
     /// PEM bundle; none: the system's.
     pub(super) root: Option<PathBuf>,
@@ -92,7 +97,14 @@ impl Address {
         let home = || environment("HOME").map(|home| PathBuf::from(home).join(".pgpass"));
         let named = own.passfile.or_else(|| environment("PGPASSFILE").map(PathBuf::from));
         let passfile = named.or_else(|| home().filter(|path| path.is_file()));
-        Ok(Self { config, tls, root: own.sslrootcert, passfile, password_file: own.password_file })
+        Ok(Self {
+            config,
+            patience: None,
+            tls,
+            root: own.sslrootcert,
+            passfile,
+            password_file: own.password_file,
+        })
     }
 
     /// For messages: no password, no parameters.
@@ -107,7 +119,7 @@ impl Address {
         let mut config = self.config.clone();
         if config.get_application_name().is_none() {
             // The server keeps 63 bytes.
-            config.application_name(&application_name.chars().take(60).collect::<String>());
+            config.application_name(application_name.chars().take(60).collect::<String>());
         }
         if config.get_password().is_none()
             && let Some(password) = self.password()?
@@ -117,12 +129,24 @@ impl Address {
         Ok(config)
     }
 
-    /// The same, but nothing is waited for longer than `patience`.
+    /// The same, but nobody is waited for longer than `patience` to take the connection, and then as long to have it made.
     #[must_use]
     pub(super) fn impatient(mut self, patience: Duration) -> Self {
         let asked = self.config.get_connect_timeout().copied().unwrap_or(patience);
         self.config.connect_timeout(asked.min(patience)).tcp_user_timeout(patience);
+        self.patience = Some(2 * patience);
         self
+    }
+
+    /// How long all of connecting may take: so long for each host, and as much again for TLS and the login, and for the first
+    /// questions.
+    pub(super) fn connect_limit(&self) -> Duration {
+        if let Some(patience) = self.patience {
+            return patience;
+        }
+        let each = self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
+        let hosts = self.config.get_hosts().len().max(self.config.get_hostaddrs().len()).max(1);
+        each * (u32::try_from(hosts).unwrap_or(u32::MAX).saturating_add(2))
     }
 
     /// Whether the server is on this machine, so that nobody listens in between.
@@ -180,7 +204,7 @@ fn set_defaults(config: &mut Config, text: &str, tls: TlsMode) {
     });
     // A dead peer is noticed within about a minute: without these it takes hours.
     if config.get_connect_timeout().is_none() {
-        config.connect_timeout(Duration::from_secs(10));
+        config.connect_timeout(CONNECT_TIMEOUT);
     }
     if config.get_tcp_user_timeout().is_none() {
         config.tcp_user_timeout(Duration::from_secs(60));

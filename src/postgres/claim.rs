@@ -7,11 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use postgres::error::SqlState;
-use postgres::{Error, Transaction};
 
 use crate::ports::warehouse::{DocumentOutcome, LoadDocument, LoadRequest, Verdict};
 
+use super::client::Transaction;
 use super::copy::Piece;
+use super::error::Error;
 use super::recent::Recent;
 use super::{bigint, integer, ordinal, seconds_text};
 

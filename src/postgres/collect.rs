@@ -4,8 +4,6 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use postgres::{Error, Transaction};
-
 use crate::failure::{Failure, Outcome};
 use crate::ports::warehouse::{DocumentEnd, DocumentOutcome, DocumentVisitor, Flow, LoadRequest, Verdict};
 use crate::schema::{ColumnType, Schema};
@@ -13,8 +11,10 @@ use crate::transform::rows::{RecordView, Rows};
 use crate::wording::Note;
 
 use super::claim::{Claimed, Claims};
+use super::client::Transaction;
 use super::copy::Piece;
 use super::decide::Fate;
+use super::error::Error;
 use super::load::{kept, noted, turned_away};
 use super::recent::Recent;
 use super::sql::Statements;

@@ -1,8 +1,7 @@
 //! COPY in its text form. Every COPY is cut into pieces, each a statement of its own (see [`super::session`]).
 
-use std::io::Write;
-
-use postgres::{Error, Transaction};
+use super::client::Transaction;
+use super::error::Error;
 
 /// Bytes of one COPY statement.
 pub(super) const PIECE: usize = 4 << 20;
@@ -70,10 +69,10 @@ impl Piece {
         if self.lines.is_empty() {
             return Ok(());
         }
-        let mut writer = transaction.copy_in(self.statement.as_str())?;
+        let mut writer = transaction.copy_in(&self.statement)?;
         for slice in self.lines.chunks(SLICE) {
             // Why the server takes no more is what `finish` answers.
-            if writer.write_all(slice).is_err() {
+            if writer.send(slice).is_err() {
                 break;
             }
         }

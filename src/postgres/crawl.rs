@@ -1,14 +1,14 @@
 //! The crawl's rows in the ledger (§8): one transaction claims a window and adopts every batch that it shall cover. Every
 //! transition is a guarded UPDATE, and every time is the ledger's.
 
-use postgres::{Client, Transaction};
 use sluicegate_state::Timestamp;
 use sluicegate_state::time::to_text;
 
 use crate::failure::{Failure, Outcome};
 use crate::ports::warehouse::{CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, OpenAttempt};
 
-use super::error::failure;
+use super::client::{Client, Transaction};
+use super::error::{Error, failure};
 use super::ledger::time_text;
 use super::{bigint, count, parse_time};
 
@@ -230,7 +230,7 @@ fn begin_attempt(
     transaction: &mut Transaction<'_>,
     crawl_id: &str,
     owner: &str,
-) -> Result<Option<i64>, postgres::Error> {
+) -> Result<Option<i64>, Error> {
     let row = transaction.query_opt(
         "UPDATE sluicegate.crawl SET state = 'running', attempts = attempts + 1,
                 lease_until = sluicegate.clock() + interval '60 seconds',

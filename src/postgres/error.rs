@@ -2,7 +2,8 @@
 
 use std::error::Error as _;
 
-use postgres::Error;
+use std::fmt;
+
 use postgres::error::{DbError, SqlState};
 
 use crate::failure::Failure;
@@ -10,11 +11,53 @@ use crate::failure::Failure;
 /// Longest part of the server's own words that is kept.
 const MAX_WORDS: usize = 500;
 
+/// Why something that was asked was not done, or perhaps was.
+#[derive(Debug)]
+pub(super) enum Error {
+    /// What the server answered, or what the client library met.
+    Library(postgres::Error),
+    /// The server said nothing, and the connection was given up; in words for people.
+    Silent(String),
+}
+
+impl Error {
+    /// The server's SQLSTATE, where it answered.
+    pub(super) fn code(&self) -> Option<&SqlState> {
+        self.as_db_error().map(DbError::code)
+    }
+
+    /// The server's answer, if there is one.
+    pub(super) fn as_db_error(&self) -> Option<&DbError> {
+        match self {
+            Self::Library(error) => error.as_db_error(),
+            Self::Silent(_) => None,
+        }
+    }
+}
+
+impl From<postgres::Error> for Error {
+    fn from(error: postgres::Error) -> Self {
+        Self::Library(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Library(error) => error.fmt(f),
+            Self::Silent(words) => f.write_str(words),
+        }
+    }
+}
+
 /// What an error means for the batch.
 pub(super) fn failure(error: Error) -> Failure {
-    match error.as_db_error() {
-        Some(answer) => answered(answer),
-        None => unanswered(&error),
+    match error {
+        Error::Silent(words) => Failure::transient(words),
+        Error::Library(error) => match error.as_db_error() {
+            Some(answer) => answered(answer),
+            None => unanswered(&error),
+        },
     }
 }
 
@@ -63,7 +106,7 @@ fn is_transient(code: &str) -> bool {
 }
 
 /// No answer of the server's: network, TLS, or this side's settings.
-fn unanswered(error: &Error) -> Failure {
+fn unanswered(error: &postgres::Error) -> Failure {
     let mut message = format!("the warehouse cannot be reached: {error}");
     let mut cause = error.source();
     let mut is_io = error.is_closed();

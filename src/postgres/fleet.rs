@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use postgres::{Client, Error};
-
 use crate::ports::warehouse::{KnownObject, UnpublishedLoad};
+
+use super::client::Client;
+use super::error::Error;
 
 pub(super) fn heartbeat(client: &mut Client, incarnation: &str, host: &str) -> Result<(), Error> {
     client

@@ -4,22 +4,22 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use postgres::Transaction;
 
 use crate::config::Secret;
-use crate::failure::{Failure, FailureKind, Outcome};
+use crate::failure::{FailureKind, Outcome};
 use crate::ports::server::{LedgerFacts, ServerFacts};
 use crate::ports::warehouse::LedgerIdentity;
 use crate::schema::Schema;
 
 use super::address::Address;
-use super::error::failure;
+use super::client::Transaction;
+use super::error::{Error, failure};
 use super::ledger::time_text;
 use super::session::{Session, connect};
 use super::sql::quoted;
 use super::{migrate, parse_time, target};
 
-/// How long connecting, and each silence, may take.
+/// How long the server may take to accept a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// No statement of a look takes longer, nor waits for anybody.
 const LIMITS: &str =
@@ -47,25 +47,14 @@ pub fn inspect(url: &Secret, jobs: &[Wanted<'_>]) -> Outcome<ServerFacts> {
     let address = Address::read(url, &|name| std::env::var(name).ok())?.impatient(PATIENCE);
     let location = address.location();
     let what = || format!("cannot look at the warehouse {location}");
-    let mut session = connect_in_time(address.clone()).map_err(|f| f.while_doing(what()))?;
+    let mut session = connect(&address, "check").map_err(|f| f.while_doing(what()))?;
     look(&mut session, &address, jobs).map_err(|f| f.while_doing(what()))
-}
-
-/// The limit of the client library ends where the server has taken the connection; one that then says nothing is left to
-/// a thread that nobody waits for.
-fn connect_in_time(address: Address) -> Outcome<Session> {
-    let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        // Nobody listens any more if it took too long.
-        let _ = sender.send(connect(&address, "check"));
-    });
-    receiver.recv_timeout(2 * PATIENCE).unwrap_or_else(|_| {
-        Err(Failure::transient(format!("the server says nothing for {} seconds", 2 * PATIENCE.as_secs())))
-    })
 }
 
 fn look(session: &mut Session, address: &Address, jobs: &[Wanted<'_>]) -> Outcome<ServerFacts> {
     let Session { client, schema: place } = session;
+    // What the server may take for them is within what an answer may take anyway.
+    client.connected(Duration::ZERO);
     client.batch_execute(LIMITS).map_err(failure)?;
     let mut transaction = client.transaction().map_err(failure)?;
     let (ledger, is_newer) = ledger(&mut transaction)?;
@@ -145,7 +134,7 @@ fn missing_rights(
     transaction: &mut Transaction<'_>,
     facts: &ServerFacts,
     jobs: &[Wanted<'_>],
-) -> Result<Vec<String>, postgres::Error> {
+) -> Result<Vec<String>, Error> {
     let (user, database, place) = (quoted(&facts.user), quoted(&facts.database), quoted(&facts.schema));
     let mut missing = Vec::new();
     let mut need = |holds: bool, statement: String| {
@@ -183,9 +172,7 @@ fn missing_rights(
 /// Schema and name.
 type TableName = (String, String);
 
-fn ledger_rights(
-    transaction: &mut Transaction<'_>,
-) -> Result<Vec<(TableName, Vec<&'static str>)>, postgres::Error> {
+fn ledger_rights(transaction: &mut Transaction<'_>) -> Result<Vec<(TableName, Vec<&'static str>)>, Error> {
     let sql = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                WHERE n.nspname = 'sluicegate' AND c.relkind IN ('r', 'p') ORDER BY 1";
     let rights = |name: String| {
@@ -222,7 +209,7 @@ fn lacking(
     transaction: &mut Transaction<'_>,
     (space, name): &TableName,
     rights: &[&'static str],
-) -> Result<Vec<String>, postgres::Error> {
+) -> Result<Vec<String>, Error> {
     let rights: Vec<String> = rights.iter().map(|right| (*right).to_owned()).collect();
     let sql = "SELECT wanted.name FROM unnest($3::text[]) WITH ORDINALITY AS wanted (name, place),
                       pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

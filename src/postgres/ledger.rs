@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use postgres::{Client, Error, Row, Transaction};
+use postgres::Row;
 
 use crate::curated::Totals;
 use crate::failure::{Failure, Outcome};
 use crate::ports::warehouse::{DocumentOutcome, LoadRequest, LoadedBatch, LoadedTable, Verdict};
 use crate::wording::Note;
 
+use super::client::{Client, Transaction};
 use super::copy::Piece;
-use super::error::failure;
+use super::error::{Error, failure};
 use super::{bigint, count, integer, ordinal, parse_time};
 
 const COPY_VERDICTS: &str = "

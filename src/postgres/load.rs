@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use postgres::error::SqlState;
-use postgres::{Error, Transaction};
 use sluicegate_state::seam::Seam;
 use sluicegate_state::time::to_text;
 
@@ -17,14 +16,15 @@ use crate::wording::{self, Note};
 
 use super::bigint;
 use super::claim::{self, Claimed};
+use super::client::Transaction;
 use super::collect::{Collector, Gathered, Seen};
 use super::decide::Fate;
-use super::error::{failure, is_deadlock, refuses_row};
+use super::error::{Error, failure, is_deadlock, refuses_row};
 use super::ledger::{self, Record};
 use super::merge::{Merge, Merged, Trouble};
 use super::recent::Recent;
 use super::replace;
-use super::session::Session;
+use super::session::{Session, work_over};
 use super::sql::Statements;
 use super::stage;
 
@@ -138,7 +138,7 @@ impl PostgresLoad<'_> {
         let Self { transaction, statements, request, .. } = self;
         stage::complete(transaction, statements, request, gathered)?;
         let merged = Merge { transaction, statements, request, gathered, culprits: BTreeMap::new() }.run()?;
-        transaction.batch_execute("SET LOCAL statement_timeout = '300s'").map_err(Trouble::from)?;
+        transaction.allow(work_over(0))?;
         if merged.fates.values().any(|fate| !fate.refused.is_empty() || fate.clash.is_some()) {
             self.recent.note_collision(&self.request.job);
         }

@@ -3,15 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use postgres::{Error, Row, Transaction};
+use postgres::Row;
 
 use crate::failure::Failure;
 use crate::ports::warehouse::{DocumentOutcome, LoadRequest};
 use crate::wording::{self, Content, Note};
 
+use super::client::Transaction;
 use super::collect::Gathered;
 use super::decide::{Clash, Collision, Fate, Refusal, Rejecting, There, Winners, With};
-use super::error::{refuses_row, words};
+use super::error::{Error, refuses_row, words};
 use super::sql::{MEMBER, REFUSAL, Statements};
 use super::{bigint, count, integer, ordinal, replace};
 
@@ -156,7 +157,7 @@ impl Merge<'_, '_> {
         let statement = self.transaction.prepare(&Statements::page_of_collisions())?;
         let mut after = 0_i64;
         loop {
-            let rows = self.transaction.query(&statement, &[&after])?;
+            let rows = self.transaction.query_prepared(&statement, &[&after])?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = last.get(0);
             rows.iter().for_each(|row| take(collision(row)));

@@ -1,13 +1,13 @@
 //! The ledger's schema: numbered migrations, applied in one transaction under an advisory lock, because two processes may
 //! start on an empty database.
 
-use postgres::{Client, Transaction};
 use sluicegate_state::seam::Seam;
 
 use crate::effects;
 use crate::failure::{Failure, FailureKind, Outcome};
 
-use super::error::failure;
+use super::client::{Client, Transaction};
+use super::error::{Error, failure};
 
 /// In order; `sluicegate.schema_version` says how many have been applied.
 const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/warehouse/postgres/0001_ledger.sql")];
@@ -16,7 +16,7 @@ const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/warehouse/postgres
 const MAKING_TABLES: i64 = 0x73_6c_75_69_63_65;
 
 /// Takes the lock that makes the makers of target tables wait for each other, until the transaction ends.
-pub(super) fn lock_making_tables(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
+pub(super) fn lock_making_tables(transaction: &mut Transaction<'_>) -> Result<(), Error> {
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&MAKING_TABLES]).map(drop)
 }
 

@@ -6,6 +6,7 @@
 
 mod address;
 mod claim;
+mod client;
 mod collect;
 mod copy;
 mod crawl;
@@ -15,6 +16,7 @@ mod error;
 mod fleet;
 mod inspect;
 mod ledger;
+mod line;
 mod load;
 mod merge;
 mod migrate;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::NaiveDate;
-use postgres::{Error, IsolationLevel, Row, Transaction};
+use postgres::Row;
 
 use crate::curated::{Counted, Totals};
 use crate::effects;
@@ -16,9 +16,10 @@ use crate::ports::proof::{
 };
 use crate::schema::{Schema, Table};
 
-use super::error::failure;
+use super::client::Transaction;
+use super::error::{Error, failure};
 use super::ledger::time_text;
-use super::session::merge_limit;
+use super::session::work_over;
 use super::warehouse::PostgresWarehouse;
 use super::{bigint, count, parse_time, proof_objects, proof_rows};
 
@@ -47,8 +48,7 @@ impl Proof for PostgresWarehouse {
         day: Option<NaiveDate>,
         visit: &mut dyn FnMut(ProofBatch) -> Outcome<()>,
     ) -> Outcome<()> {
-        let builder = self.session.client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
-        let mut transaction = builder.start().map_err(failure)?;
+        let mut transaction = self.session.client.snapshot().map_err(failure)?;
         let day = day.map(|day| day.to_string());
         count_live(&mut transaction, &self.session.schema, job, schemas, day.as_deref()).map_err(failure)?;
         let mut after = String::new();
@@ -253,7 +253,7 @@ impl PostgresWarehouse {
 fn limit_by_rows(transaction: &mut Transaction<'_>) -> Result<(), Error> {
     let sql = "SELECT coalesce(sum(rows + documents), 0)::bigint FROM sluicegate.batch";
     let rows: i64 = transaction.query_one(sql, &[])?.get(0);
-    transaction.batch_execute(&merge_limit(count(rows)))
+    transaction.allow(work_over(count(rows)))
 }
 
 /// Counts and hashes the rows of all tables of the job, each with the shape that its definition gives it.

@@ -1,9 +1,11 @@
 //! The objects that the ledger says are there, for the proof to hold against a listing.
 
-use postgres::{Client, Error, Row};
+use postgres::Row;
 
 use crate::ports::proof::{FixedObject, ObjectsOf};
 
+use super::client::Client;
+use super::error::Error;
 use super::{bigint, count};
 
 pub(super) fn fixed_objects(

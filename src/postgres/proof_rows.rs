@@ -1,15 +1,14 @@
 //! Single rows for the proof: those that nobody knows, those that disagree, and those that are put back. And the SQL for
 //! the live control totals of many.
 
-use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::ToSql;
-use postgres::{Error, Transaction};
 
 use crate::failure::Outcome;
 use crate::ports::proof::{LostRow, StrangeRows, UnsettledDocument};
 use crate::schema::{ColumnType, Schema, Table};
 
-use super::error::failure;
+use super::client::Transaction;
+use super::error::{Error, failure};
 use super::ledger::time_text;
 use super::sql::{quoted, sql_type};
 use super::{bigint, count, parse_time};
@@ -86,8 +85,7 @@ pub(super) fn rows_of_batch(
 ) -> Outcome<()> {
     let columns = canonical_columns(table, "t");
     let sql = format!("SELECT {} FROM {} t WHERE t.batch_id = $1", columns.join(", "), target(place, table));
-    let parameters: [&(dyn ToSql + Sync); 1] = [&batch_id];
-    let mut rows = client.query_raw(&sql, parameters).map_err(failure)?;
+    let mut rows = client.query_raw(&sql, &[&batch_id]).map_err(failure)?;
     while let Some(row) = rows.next().map_err(failure)? {
         let values: Vec<String> = (0..columns.len()).map(|index| row.get(index)).collect();
         visit(&values)?;

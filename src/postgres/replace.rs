@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use postgres::{Error, Transaction};
-
 use crate::curated::TableTotals;
 use crate::failure::Failure;
 use crate::ports::warehouse::LoadRequest;
 use crate::wording;
 
+use super::client::Transaction;
+use super::error::Error;
 use super::merge::{Trouble, canonical};
 use super::sql::Statements;
 use super::{bigint, integer};

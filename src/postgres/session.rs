@@ -2,17 +2,18 @@
 //!
 //! **The no-progress limit.** There is no time limit on a load: it may take as long as it takes. There is one on every
 //! statement, and every statement does a bounded piece of work: COPY goes in pieces of a few MiB, each a statement of its
-//! own. The few statements over all rows of a batch get a limit that grows with the rows ([`merge_limit`]). So a server
-//! that answers and gets nothing done is left (SQLSTATE 57014, transient), and one that does not answer at all is noticed
-//! by keepalives and TCP_USER_TIMEOUT.
+//! own. The few statements over all rows of a batch get a limit that grows with the rows ([`work_over`]). So a server
+//! that answers and gets nothing done is left (SQLSTATE 57014, transient). A machine that does not answer at all is noticed
+//! by keepalives and TCP_USER_TIMEOUT, and a server that says nothing, though its machine does, by [`super::line`].
 
-use postgres::{Client, NoTls};
+use std::time::Duration;
 
 use crate::failure::{Failure, Outcome};
 
-use super::address::{Address, TlsMode};
+use super::address::Address;
+use super::client::Client;
+use super::count;
 use super::error::failure;
-use super::tls;
 
 /// How long a statement may take that does a bounded piece of work.
 const NO_PROGRESS_SECONDS: u64 = 300;
@@ -36,6 +37,9 @@ const LIMITS: &str = "
                  ('idle_in_transaction_session_timeout', '15min')) AS wanted (name, value)
     WHERE current_setting(name) = '0'";
 
+/// What holds now, in milliseconds.
+const LIMIT: &str = "SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout'";
+
 /// What not every server knows: it then notices a dead client later, by its own settings.
 const COURTESIES: [&str; 4] = [
     "SET client_connection_check_interval = '10s'",
@@ -51,14 +55,10 @@ pub(super) struct Session {
     pub(super) schema: String,
 }
 
-/// Connects; the name is resolved anew each time.
+/// Connects; the name is resolved anew each time. The first questions belong to connecting, which has one limit
+/// ([`Address::connect_limit`]).
 pub(super) fn connect(address: &Address, incarnation: &str) -> Outcome<Session> {
-    let config = address.config(&format!("sluicegate {incarnation}"))?;
-    let client = match address.tls {
-        TlsMode::Disable => config.connect(NoTls),
-        _ => config.connect(tls::connector(address)?),
-    };
-    let mut client = client.map_err(failure)?;
+    let mut client = Client::connect(address, &format!("sluicegate {incarnation}"))?;
     let schema = target_schema(&mut client)?;
     client.batch_execute(SETTINGS).map_err(failure)?;
     client.batch_execute(LIMITS).map_err(failure)?;
@@ -68,6 +68,8 @@ pub(super) fn connect(address: &Address, incarnation: &str) -> Outcome<Session> 
             _ => {}
         }
     }
+    let limit = client.query_one(LIMIT, &[]).map_err(failure)?;
+    client.connected(Duration::from_millis(count(limit.get(0))));
     Ok(Session { client, schema })
 }
 
@@ -90,7 +92,7 @@ fn target_schema(client: &mut Client) -> Outcome<String> {
     })
 }
 
-/// The limit for a statement over `rows` rows of a batch: 10 ms a row on top, over fifty times what it takes.
-pub(super) fn merge_limit(rows: u64) -> String {
-    format!("SET LOCAL statement_timeout = '{}s'", NO_PROGRESS_SECONDS + rows / 100)
+/// How long a statement over `rows` rows of a batch may take: 10 ms a row on top, over fifty times what it takes.
+pub(super) fn work_over(rows: u64) -> Duration {
+    Duration::from_secs(NO_PROGRESS_SECONDS + rows / 100)
 }

@@ -1,13 +1,13 @@
 //! The temporary tables of one load.
 
-use postgres::{Error, Transaction};
-
 use crate::ports::warehouse::LoadRequest;
 
+use super::client::Transaction;
 use super::collect::Gathered;
 use super::copy::Piece;
+use super::error::Error;
 use super::integer;
-use super::session::merge_limit;
+use super::session::work_over;
 use super::sql::{MEMBER, Statements};
 
 /// Moves the gathered rows into the temporary tables, which are made at the first time.
@@ -45,7 +45,7 @@ pub(super) fn complete(
 ) -> Result<(), Error> {
     spill(transaction, statements, request, gathered)?;
     let rows = gathered.documents.values().map(|seen| seen.rows).sum();
-    transaction.batch_execute(&merge_limit(rows))?;
+    transaction.allow(work_over(rows))?;
     transaction.batch_execute(&statements.index_stage())
 }
 

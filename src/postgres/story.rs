@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use postgres::{Client, Error, Row};
+use postgres::Row;
 
 use crate::ports::warehouse::{DocumentRow, VerdictRow};
 
+use super::client::Client;
+use super::error::Error;
 use super::ledger::time_text;
 use super::{count, ordinal};
 

@@ -1,6 +1,5 @@
 //! The target tables: made from the job, or compared with it. Nothing is ever changed destructively.
 
-use postgres::Transaction;
 use sluicegate_state::seam::Seam;
 
 use crate::effects;
@@ -8,7 +7,8 @@ use crate::failure::Outcome;
 use crate::ports::warehouse::Difference;
 use crate::schema::{BOOKKEEPING_COLUMNS, ColumnType, Schema, Table};
 
-use super::error::failure;
+use super::client::Transaction;
+use super::error::{Error, failure};
 use super::migrate::lock_making_tables;
 use super::session::Session;
 use super::sql::{quoted, sql_type};
@@ -64,11 +64,7 @@ fn create_statement(schema: &str, table: &Table) -> String {
     format!("CREATE TABLE {}.{} (\n    {}\n)", quoted(schema), quoted(&table.name), parts.join(",\n    "))
 }
 
-fn existing(
-    transaction: &mut Transaction<'_>,
-    schema: &str,
-    table: &str,
-) -> Result<Vec<Described>, postgres::Error> {
+fn existing(transaction: &mut Transaction<'_>, schema: &str, table: &str) -> Result<Vec<Described>, Error> {
     let rows = transaction.query(
         "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod),
                 coalesce(array_position(i.indkey::int2[], a.attnum) + 1, 0)::bigint,
@@ -168,7 +164,7 @@ pub(super) fn prepare(session: &mut Session, schema: &Schema, seam: &Seam) -> Ou
 }
 
 /// Another process may be making them at the same time.
-fn create(transaction: &mut Transaction<'_>, place: &str, schema: &Schema) -> Result<(), postgres::Error> {
+fn create(transaction: &mut Transaction<'_>, place: &str, schema: &Schema) -> Result<(), Error> {
     lock_making_tables(transaction)?;
     for table in &schema.tables {
         if existing(transaction, place, &table.name)?.is_empty() {

@@ -17,6 +17,7 @@ use crate::ports::warehouse::{
 use crate::schema::Schema;
 
 use super::address::Address;
+use super::client::Client;
 use super::error::failure;
 use super::ledger::time_text;
 use super::recent::Recent;
@@ -54,7 +55,7 @@ impl PostgresWarehouse {
     }
 
     /// For what lies in files of its own.
-    pub(super) fn client(&mut self) -> &mut postgres::Client {
+    pub(super) fn client(&mut self) -> &mut Client {
         &mut self.session.client
     }
 }

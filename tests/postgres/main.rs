@@ -2,20 +2,29 @@
 //! port, and what only a server can do (locks, lost answers, TLS, large documents).
 
 mod bench;
+#[path = "../e2e/corpus/mod.rs"]
+#[allow(dead_code, unused_imports)]
+mod corpus;
 mod failover;
 mod loads;
 mod looking;
 #[path = "../conformance/manual_clock.rs"]
 mod manual_clock;
 mod measure;
+mod mute;
 mod opening;
 #[path = "../conformance/openssl.rs"]
 mod openssl;
+#[path = "../e2e/support/mod.rs"]
+#[allow(dead_code, unused_imports)]
+mod program;
 #[allow(dead_code, reason = "the other suites use the rest")]
 #[path = "../conformance/published.rs"]
 mod published;
 mod replaying;
 mod server;
+mod silence;
+mod silent_program;
 mod support;
 #[path = "../conformance/warehouse/mod.rs"]
 mod warehouse;
