@@ -3,10 +3,12 @@
 //! healing, and everything has to settle; an independent oracle judges what is there then, and some rules are watched at
 //! every step. A seed that fails is printed, and `scripts/simulate SEED` plays it again with its trace.
 
+mod away;
 mod canaries;
 #[path = "../conformance/counts.rs"]
 mod counts;
 mod crawler;
+mod customers;
 mod documents;
 mod hub;
 mod landing;
@@ -20,6 +22,7 @@ mod queue;
 mod random;
 #[path = "../conformance/rows.rs"]
 mod rows;
+mod stall;
 mod world;
 
 use std::collections::BTreeMap;
@@ -62,6 +65,8 @@ fn play(seed: u64, without: &[String], aloud: bool) -> Played {
         }
     };
     let hub = world.hub().clone();
+    // Whoever stood by is not kept in a world that ended in a panic.
+    drop(hub.stalls.end());
     let (faults, stories) = (hub.faults(), hub.stories());
     Played { world, faults, stories, deaths: hub.deaths(), wrong, trace: hub.last_lines() }
 }
