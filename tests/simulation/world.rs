@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::crawler::Crawler;
 use crate::hub::Hub;
 use crate::landing::Landing;
+use crate::lost::Lost;
 use crate::machine::Machine;
 use crate::objects::Objects;
 use crate::options::{DISK_LOST, GONE_FOR_GOOD, OLD_STATE, Options, SKEWED};
@@ -63,8 +64,8 @@ pub(crate) struct World {
     pub(crate) machines: Vec<Machine>,
     old_states: Vec<Copy>,
     pub(crate) old_ledgers: Vec<PathBuf>,
-    /// What the ledger was before it was restored to the past for good.
-    pub(crate) lost_ledger: Option<PathBuf>,
+    /// What was lost when the ledger was restored to the past for good.
+    pub(crate) lost: Option<Lost>,
     copies: usize,
     pub(crate) is_left_to_a_person: bool,
     pub(crate) forced_end_of_outage: Option<Timestamp>,
@@ -114,7 +115,7 @@ impl World {
             machines,
             old_states: Vec::new(),
             old_ledgers: Vec::new(),
-            lost_ledger: None,
+            lost: None,
             copies: 0,
             is_left_to_a_person: false,
             forced_end_of_outage: None,
