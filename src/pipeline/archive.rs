@@ -5,6 +5,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use sluicegate_state::canary::{Canary, sings};
 use sluicegate_state::{
     Arrival, Batch, BatchEvent, BatchState, Deferral, Limits, Member, Notification, SealRequest,
     Stage as Step, Store, Timestamp,
@@ -218,6 +219,9 @@ impl Stage for ArchiveStage {
     }
 
     fn tick(&mut self) -> Outcome<Tick> {
+        if sings(Canary::ArchiveAsksLedger) && (self.context.open_warehouse)().is_err() {
+            return Ok(Tick::idle());
+        }
         let now = self.context.clock.now();
         let due = self.store.due_batches(BatchState::Sealed, now, 1)?.pop();
         let batch = match due {

@@ -59,14 +59,21 @@ pub fn leave_to_whom_has_read(
     if !request.parents.is_empty() || !request.documents.iter().any(came_too_late) {
         return Ok(());
     }
+    // Two notifications of one document may be in one batch, and it may have been overwritten between their GETs.
+    leave_what_was_read(manifest, &archived.outcomes, manifest, request);
+    if !request.documents.iter().any(came_too_late) {
+        return Ok(());
+    }
     let landed = late(manifest, request).into_iter().map(|member| member.event_time);
     let until = archived.outcomes.fetched_at.unwrap_or_else(|| context.clock.now()) + CLOCK_SPREAD;
     let sealed = Sealed { from: landed.min().unwrap_or(until) - CLOCK_SPREAD, until };
     let keys: Vec<String> = candidates(context, store, manifest, request, sealed)?.into_iter().collect();
     let loaded = warehouse.known_batches(&ids(&keys))?;
     for key in keys {
-        let Some((_, batch_id)) = batch_id_of(&key).filter(|(_, id)| !loaded.contains(*id)) else { continue };
-        match look_into(context, &key, batch_id, manifest, request) {
+        if batch_id_of(&key).is_none_or(|(_, batch_id)| loaded.contains(batch_id)) {
+            continue;
+        }
+        match look_into(context, &key, manifest, request) {
             // It says nothing, and whoever loads it says what is wrong with it.
             Err(failure) if failure.kind == FailureKind::Permanent => {
                 tracing::warn!("{key} cannot be asked what it holds: {failure}");
@@ -122,27 +129,30 @@ fn candidates(
     Ok(found)
 }
 
-fn look_into(
-    context: &Context,
-    key: &str,
-    batch_id: &str,
-    manifest: &Manifest,
-    request: &mut LoadRequest,
-) -> Outcome<()> {
+fn look_into(context: &Context, key: &str, manifest: &Manifest, request: &mut LoadRequest) -> Outcome<()> {
     let Some(other) = read_manifest(context, key)? else { return Ok(()) };
     let keys: BTreeSet<&str> = other.members.iter().map(|member| member.key.as_str()).collect();
-    let members = late(manifest, request);
     // The outcomes lie at the end of the object, and mostly the manifest has nothing to do with us.
-    if !members.iter().any(|member| keys.contains(member.key.as_str())) {
+    if !late(manifest, request).iter().any(|member| keys.contains(member.key.as_str())) {
         return Ok(());
     }
     let Some(mut copy) = read_archive(context, key)? else { return Ok(()) };
     let outcomes = read_outcomes(&mut copy.file).map_err(archive_failure)?;
-    for member in members.into_iter().filter(|member| has_read(&other, &outcomes, member)) {
-        let reason = format!("batch {batch_id} has read this object, and decides about it");
+    leave_what_was_read(&other, &outcomes, manifest, request);
+    Ok(())
+}
+
+/// Leaves every member that came too late to `other`, where that has read the object; it may be the batch itself.
+fn leave_what_was_read(
+    other: &Manifest,
+    outcomes: &Outcomes,
+    manifest: &Manifest,
+    request: &mut LoadRequest,
+) {
+    for member in late(manifest, request).into_iter().filter(|member| has_read(other, outcomes, member)) {
+        let reason = format!("batch {} has read this object, and decides about it", other.batch_id);
         request.documents[member.ordinal as usize].unread = Some((DocumentOutcome::Again, reason));
     }
-    Ok(())
 }
 
 /// Whether the other archive holds the very object that `member` was announced as.
@@ -161,9 +171,99 @@ fn has_read(other: &Manifest, outcomes: &Outcomes, member: &ManifestMember) -> b
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::MemberOutcome;
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
+    }
+
+    fn announced(ordinal: u32, sequencer: Option<&str>) -> ManifestMember {
+        ManifestMember {
+            ordinal,
+            bucket: "landing".to_owned(),
+            key: "a.txt".to_owned(),
+            version_id: None,
+            etag: "e".to_owned(),
+            sequencer: sequencer.map(str::to_owned),
+            size: Some(1),
+            event_time: at("2026-03-01T10:00:00Z"),
+            tries: 0,
+            expires_at: None,
+        }
+    }
+
+    fn got(member: &ManifestMember, got: Got) -> MemberOutcome {
+        let is_read = got == Got::Ok;
+        MemberOutcome {
+            ordinal: member.ordinal,
+            got,
+            version: if is_read { "e@2026-03-01T10:00:00Z" } else { "e@" }.to_owned(),
+            landed_at: member.event_time,
+            size: 1,
+            sha256: is_read.then(|| "00".repeat(32)),
+            message: None,
+            frame: None,
+        }
+    }
+
+    fn to_load(outcome: &MemberOutcome) -> LoadDocument {
+        let superseded = (DocumentOutcome::Superseded, "overwritten".to_owned());
+        LoadDocument {
+            ordinal: outcome.ordinal,
+            bucket: "landing".to_owned(),
+            key: "a.txt".to_owned(),
+            version: outcome.version.clone(),
+            etag: "e".to_owned(),
+            landed_at: outcome.landed_at,
+            day: outcome.landed_at.date_naive(),
+            size: outcome.size,
+            sha256: outcome.sha256.clone(),
+            source_order: String::new(),
+            unread: (outcome.got != Got::Ok).then_some(superseded),
+        }
+    }
+
+    #[test]
+    fn a_document_that_the_same_batch_has_read_before_it_was_overwritten_has_one_outcome() {
+        let (batch_id, hash) = ("20260301T100100Z-0123456789abcdef".to_owned(), "00".repeat(32));
+        let manifest = Manifest {
+            format_version: crate::archive::FORMAT_VERSION,
+            batch_id: batch_id.clone(),
+            job: "j".to_owned(),
+            sealed_at: at("2026-03-01T10:01:00Z"),
+            incarnation: "me".to_owned(),
+            host: "host".to_owned(),
+            definition_hash: hash.clone(),
+            definition_text: String::new(),
+            parents: Vec::new(),
+            replay: 0,
+            members: vec![announced(0, None), announced(1, Some("1"))],
+        };
+        let read = [(0, Got::Ok), (1, Got::Overwritten)];
+        let members: Vec<MemberOutcome> =
+            read.map(|(index, said)| got(&manifest.members[index], said)).into();
+        let documents = members.iter().map(to_load).collect();
+        let outcomes = Outcomes { format_version: crate::archive::FORMAT_VERSION, members, fetched_at: None };
+        let mut request = LoadRequest {
+            batch_id,
+            job: "j".to_owned(),
+            sealed_at: manifest.sealed_at,
+            incarnation: "me".to_owned(),
+            archive_key: String::new(),
+            definition_hash: hash,
+            definition_text: String::new(),
+            replace: false,
+            parents: Vec::new(),
+            replay: 0,
+            documents,
+        };
+        leave_what_was_read(&manifest, &outcomes, &manifest, &mut request);
+        let unread: Vec<Option<DocumentOutcome>> = request
+            .documents
+            .iter()
+            .map(|document| document.unread.as_ref().map(|unread| unread.0))
+            .collect();
+        assert_eq!(unread, [None, Some(DocumentOutcome::Again)]);
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub enum Canary {
     NoIfMatch,
     /// A lost state does not look for batches in the archive.
     ArchiveNotAdopted,
+    /// Batches are archived only while the ledger answers.
+    ArchiveAsksLedger,
     /// Verdicts and control totals are recorded in a second transaction, after that of the rows.
     LedgerApart,
     /// A load whose batch key is there already loads again.
@@ -140,6 +142,7 @@ mod chosen {
         MoveFromAnywhere => "transition-without-from-state",
         NoIfMatch => "get-without-if-match",
         ArchiveNotAdopted => "archive-not-adopted",
+        ArchiveAsksLedger => "archive-asks-the-ledger",
         LedgerApart => "ledger-outside-the-transaction",
         RetryWithoutAsking => "retry-without-asking",
         ClaimsUnchecked => "claims-not-checked",

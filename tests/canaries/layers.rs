@@ -1,18 +1,22 @@
 //! The layers of the tests, each as what it does while a canary sings.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::OnceLock;
 
+use sluicegate::failure::FailureKind;
 use sluicegate::job::Job;
 use sluicegate_state::canary::{Canary, Song};
-use sluicegate_state::{Arrival, BatchEvent, Moved, Timestamp, transition};
+use sluicegate_state::{Arrival, BatchEvent, BatchState, Moved, Timestamp, transition};
 
 use crate::benches::{FolderPostbox, SqliteBench, folder_place};
-use crate::fault::{Kind, Strike};
+use crate::fault::{Faults, Kind, Strike};
+use crate::landing::land;
 use crate::notice::{Panicked, Voice, listen};
+use crate::process::{Process, World};
 use crate::run::{Report, run};
 use crate::support::{House, ME, at, notification, standings};
-use crate::{inbox, object_store, oracle, warehouse};
+use crate::{inbox, object_store, oracle, warehouse, workload};
 
 /// More moments than a run of the workload can have.
 const MOST_MOMENTS: usize = 1_000;
@@ -36,14 +40,17 @@ pub(crate) enum Layer {
     Model,
     /// The ends of windows against plain arithmetic in UTC.
     Windows,
+    /// Documents land while the ledger cannot be reached.
+    LedgerAway,
 }
 
 /// In the order in which they are asked: those that take long come last.
-const LAYERS: [Layer; 8] = [
+const LAYERS: [Layer; 9] = [
     Layer::CalmRun,
     Layer::Journal,
     Layer::Model,
     Layer::Windows,
+    Layer::LedgerAway,
     Layer::Death,
     Layer::Conformance,
     Layer::Failure,
@@ -61,6 +68,7 @@ impl fmt::Display for Layer {
             Self::Journal => "a notification that comes again",
             Self::Model => "the model of the states",
             Self::Windows => "windows in UTC",
+            Self::LedgerAway => "a ledger that is away",
         })
     }
 }
@@ -98,6 +106,7 @@ impl Layer {
             Self::Journal => listen(|| journal(points)),
             Self::Model => listen(|| model(points)),
             Self::Windows => listen(|| windows(points)),
+            Self::LedgerAway => listen(|| ledger_away(points)),
         }
     }
 }
@@ -195,6 +204,26 @@ fn model(points: &mut usize) {
             assert_eq!(moved == Moved::Yes, next.is_some(), "{state} +{event}");
         }
     }
+}
+
+/// What lands while the ledger is away is sealed and archived, and waits there.
+fn ledger_away(points: &mut usize) {
+    *points += 1;
+    let world = World::new(false);
+    // No database can be opened there.
+    std::fs::create_dir(world.warehouse()).unwrap();
+    let documents = workload::first_window();
+    for document in &documents {
+        land(&world.path("landing"), document.key, &document.bytes, document.landed_at);
+    }
+    let mut process = Process::start(&world, &Faults::new(&[])).unwrap();
+    let waits = process.settle().expect_err("it waits for the ledger");
+    assert_eq!(waits.kind, FailureKind::Transient, "{waits}");
+    let archived = process.store.batches_in(BatchState::Archived, MOST_MOMENTS).unwrap();
+    let members = archived.iter().flat_map(|batch| process.store.members(&batch.batch_id).unwrap());
+    let keys: BTreeSet<String> = members.map(|member| member.key).collect();
+    let landed: BTreeSet<String> = documents.iter().map(|document| document.key.to_owned()).collect();
+    assert_eq!(keys, landed, "the documents that are archived while the ledger is away");
 }
 
 /// A window that ends each day at six, over a year of moments, against the days of the Unix clock.

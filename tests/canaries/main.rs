@@ -1,4 +1,4 @@
-//! Do the tests bite? Fifteen deliberate defects, each behind a switch that no release has (`sluicegate_state::canary`), and
+//! Do the tests bite? Sixteen deliberate defects, each behind a switch that no release has (`sluicegate_state::canary`), and
 //! each has to be noticed. The layers of the tests are asked one after the other, and the table in
 //! docs/decisions/0030-canaries.md says which of them notices first: the claim is held against what happens.
 

@@ -10,7 +10,7 @@ use sluicegate_state::Timestamp;
 
 use crate::hub::Hub;
 use crate::objects::Objects;
-use crate::options::{CRAWL_FAILED, CRAWL_UNKNOWN};
+use crate::options::{CRAWL_FAILED, CRAWL_UNKNOWN, CRAWLER_BUSY};
 
 /// How far the clocks of catalog and storage may be apart; the skews of the options keep to it.
 const MARGIN: TimeDelta = TimeDelta::minutes(5);
@@ -116,6 +116,7 @@ impl Catalog for CrawlerClient {
         hub.gate("crawler", "the start of a crawl")?;
         let mut account = self.0.account();
         if self.0.is_busy(&account) {
+            hub.tell(CRAWLER_BUSY);
             return Ok(StartAnswer::AlreadyRunning);
         }
         if account.late.is_none() && hub.strikes_at("crawler", 100) {

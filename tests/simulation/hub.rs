@@ -13,6 +13,7 @@ use sluicegate_state::Timestamp;
 
 use crate::options::Options;
 use crate::random::Random;
+use crate::stall::Stalls;
 
 /// Lines of the trace that are kept for a failure.
 const KEPT_LINES: usize = 120;
@@ -24,6 +25,7 @@ pub(crate) struct Hub {
     /// The oracle's own connection to the ledger.
     reader: Mutex<Option<Connection>>,
     aloud: bool,
+    pub(crate) stalls: Stalls,
 }
 
 struct Shared {
@@ -52,7 +54,14 @@ impl Hub {
             stories: BTreeMap::new(),
             deaths: 0,
         };
-        Arc::new(Self { options, warehouse, state: Mutex::new(shared), reader: Mutex::default(), aloud })
+        Arc::new(Self {
+            options,
+            warehouse,
+            state: Mutex::new(shared),
+            reader: Mutex::default(),
+            aloud,
+            stalls: Stalls::default(),
+        })
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {

@@ -35,6 +35,8 @@ pub(crate) struct Landed {
     /// The lifecycle has taken it.
     pub(crate) has_expired: bool,
     pub(crate) forbidden_until: Option<Timestamp>,
+    /// It was in the archive when the landing still had it, while the ledger was away.
+    pub(crate) is_secured: bool,
     /// Machines whose present disk has acknowledged a notification of it.
     pub(crate) acknowledged_by: Vec<usize>,
 }
@@ -49,6 +51,10 @@ impl Landed {
     pub(crate) fn version(&self) -> String {
         let at = self.landed_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
         self.version_id.clone().unwrap_or_else(|| format!("{}@{at}", self.etag))
+    }
+
+    pub(crate) fn sha256(&self) -> String {
+        hex::encode(Sha256::digest(&*self.bytes))
     }
 
     pub(crate) fn notification(&self) -> Notification {
@@ -123,6 +129,7 @@ impl Landing {
             is_deleted: false,
             has_expired: false,
             forbidden_until: None,
+            is_secured: false,
             acknowledged_by: Vec::new(),
         });
         number

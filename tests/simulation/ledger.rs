@@ -18,12 +18,14 @@ use sluicegate_state::seam::Seam;
 
 use crate::hub::{Hub, SkewedClock};
 use crate::options::COMMIT_UNKNOWN;
+use crate::stall::OpenLoad;
 
 /// Fails a call to the ledger where it is away, or a fault strikes.
 fn gate(hub: &Hub, what: &str) -> Outcome<()> {
     if hub.ledger_is_down() {
         return Err(Failure::transient(format!("test fault: the ledger is away at {what}")));
     }
+    hub.may_stall(what);
     hub.gate("ledger-errors", what)
 }
 
@@ -62,8 +64,14 @@ impl Warehouse for Ledger {
     fn begin_load<'a>(&'a mut self, request: &'a LoadRequest, schema: &'a Schema) -> Outcome<BeginLoad<'a>> {
         gate(&self.hub, "begin_load")?;
         Ok(match self.inner.begin_load(request, schema)? {
-            BeginLoad::Fresh(inner) => BeginLoad::Fresh(Box::new(Load { hub: self.hub.clone(), inner })),
-            BeginLoad::AlreadyLoaded => BeginLoad::AlreadyLoaded,
+            BeginLoad::Fresh(inner) => {
+                let open = OpenLoad::new(&self.hub);
+                BeginLoad::Fresh(Box::new(Load { hub: self.hub.clone(), inner, open }))
+            }
+            BeginLoad::AlreadyLoaded => {
+                self.hub.meets_what_the_other_did();
+                BeginLoad::AlreadyLoaded
+            }
         })
     }
 
@@ -109,6 +117,7 @@ impl Warehouse for Ledger {
 struct Load<'a> {
     hub: Arc<Hub>,
     inner: Box<dyn LoadTransaction + 'a>,
+    open: OpenLoad,
 }
 
 impl LoadTransaction for Load<'_> {
@@ -118,8 +127,10 @@ impl LoadTransaction for Load<'_> {
     }
 
     fn commit(self: Box<Self>, verdicts: &[Verdict], tables: &[LoadedTable]) -> Outcome<()> {
-        gate(&self.hub, "COMMIT")?;
-        self.inner.commit(verdicts, tables)?;
-        gate(&self.hub, "the answer to COMMIT").inspect_err(|_| self.hub.tell(COMMIT_UNKNOWN))
+        let Self { hub, inner, open } = *self;
+        gate(&hub, "COMMIT")?;
+        inner.commit(verdicts, tables)?;
+        drop(open);
+        gate(&hub, "the answer to COMMIT").inspect_err(|_| hub.tell(COMMIT_UNKNOWN))
     }
 }

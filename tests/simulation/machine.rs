@@ -49,6 +49,7 @@ impl LifeFaults {
         if self.dead.load(Ordering::Relaxed) {
             return Err(Injected { effect, after, transient: false });
         }
+        self.hub.may_stall_at(effect, after);
         let moment = if after { "after" } else { "before" };
         // A life has many effects: the share is that of a call, quartered.
         let share = self.hub.options.rate.div_ceil(4);
@@ -254,6 +255,7 @@ impl Machine {
     /// A failure that nobody injected.
     pub(crate) fn tick(&mut self) -> Outcome<Option<Tick>> {
         let Some(life) = &mut self.life else { return Ok(None) };
+        self.places.hub.stalls.begin_tick();
         let stage = self.next_stage % life.stages.len();
         self.next_stage += 1;
         let ticked = life.stages[stage].tick();

@@ -157,6 +157,9 @@ impl ObjectStore for Objects {
                 PutAnswer::Written
             }
         };
+        if answer == PutAnswer::Exists {
+            self.hub.meets_what_the_other_did();
+        }
         self.hub.trace(|| format!("  {} PUT {key}: {answer:?}", self.name));
         self.hub.gate("throttled", "the answer to PUT")?;
         Ok(answer)

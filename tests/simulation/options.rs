@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use crate::random::Random;
 
 /// The classes of faults. Each seed leaves some of them out, so that rare ones are not always hidden behind frequent ones.
-pub(crate) const CLASSES: [&str; 16] = [
+pub(crate) const CLASSES: [&str; 17] = [
     "duplicated",
     "delayed",
     "lost",
@@ -19,6 +19,7 @@ pub(crate) const CLASSES: [&str; 16] = [
     "ledger-errors",
     "effect-errors",
     "deaths",
+    "stall",
     "crawler",
     "outages",
     "disk-lost",
@@ -28,7 +29,7 @@ pub(crate) const CLASSES: [&str; 16] = [
 
 /// What has to happen somewhere in a thousand seeds: the losses that a rebuild is for, and faults that a class has among
 /// others.
-pub(crate) const STORIES: [&str; 11] = [
+pub(crate) const STORIES: [&str; 19] = [
     DISK_LOST,
     GONE_FOR_GOOD,
     OLD_STATE,
@@ -40,6 +41,14 @@ pub(crate) const STORIES: [&str; 11] = [
     CRAWL_UNKNOWN,
     CRAWL_FAILED,
     SKEWED,
+    SECURED,
+    STALLED,
+    OVERTAKEN,
+    CRAWLER_BUSY,
+    SAME_ELSEWHERE,
+    EXPIRED,
+    MISSING,
+    SUPERSEDED,
 ];
 pub(crate) const DISK_LOST: &str = "a machine lost its disk";
 pub(crate) const GONE_FOR_GOOD: &str = "a machine died for good";
@@ -52,6 +61,14 @@ pub(crate) const COMMIT_UNKNOWN: &str = "nobody answered whether a load was comm
 pub(crate) const CRAWL_UNKNOWN: &str = "nobody answered whether a crawl was started";
 pub(crate) const CRAWL_FAILED: &str = "a crawl failed";
 pub(crate) const SKEWED: &str = "two clocks were four minutes apart or more";
+pub(crate) const SECURED: &str = "while the ledger was away, everything that could be read was archived";
+pub(crate) const STALLED: &str = "a machine stood still past its lease, and the other one went on";
+pub(crate) const OVERTAKEN: &str = "a machine that had stood still found the work done by the other one";
+pub(crate) const CRAWLER_BUSY: &str = "the crawler was busy with another crawl";
+pub(crate) const SAME_ELSEWHERE: &str = "the same invoices came under another key";
+pub(crate) const EXPIRED: &str = "a document ended as expired";
+pub(crate) const MISSING: &str = "a document ended as missing";
+pub(crate) const SUPERSEDED: &str = "a document ended as superseded";
 /// Too rare for a thousand seeds.
 pub(crate) const LEFT_TO_A_PERSON: &str = "the order of lost loads could not be known, and a person was told";
 

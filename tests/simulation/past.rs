@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use sluicegate::failure::FailureKind;
 
+use crate::lost::Lost;
 use crate::options::{ENTERED_AGAIN, LEFT_TO_A_PERSON, REFUSED};
 use crate::oracle;
 use crate::world::{World, unexpected};
@@ -44,11 +45,12 @@ impl World {
             self.hub().trace(|| "the right ledger is back".to_owned());
             return Ok(());
         }
-        self.lost_ledger = Some(aside.clone());
+        let (restored, before) = (loads(&self.hub().warehouse), self.lost.take());
+        self.lost = Some(Lost::new(&self.places, &aside, &restored, before));
         // A machine whose newest load made no rows left nothing that the others could see, and is mended by itself.
         for machine in 0..self.machines.len() {
             if self.knows_better(machine) {
-                self.enter_again(machine, &aside)?;
+                self.enter_again(machine)?;
                 if self.is_left_to_a_person {
                     break;
                 }
@@ -60,10 +62,7 @@ impl World {
     /// An old state that is put back may remember, as its newest, a load that nobody entered again, because the newer state
     /// did not have it as loaded yet. It refuses too, and the same command lets it in.
     pub(crate) fn let_old_state_in(&mut self, machine: usize) -> Result<(), String> {
-        match self.lost_ledger.clone().filter(|_| self.knows_better(machine)) {
-            Some(right) => self.enter_again(machine, &right),
-            None => Ok(()),
-        }
+        if self.lost.is_some() && self.knows_better(machine) { self.enter_again(machine) } else { Ok(()) }
     }
 
     fn is_known_better(&self) -> bool {
@@ -102,7 +101,7 @@ impl World {
 
     /// There is no newer backup. With all machines stopped a person enters the lost loads again, and again until the
     /// command has come to its end.
-    fn enter_again(&mut self, machine: usize, right: &Path) -> Result<(), String> {
+    fn enter_again(&mut self, machine: usize) -> Result<(), String> {
         self.end_outage();
         for run in 0..=MOST_RUNS {
             self.hub().set_calm(run == MOST_RUNS);
@@ -113,7 +112,7 @@ impl World {
             self.hub().trace(|| format!("machine {machine} entered {:?}", entered.entered));
             self.hub().tell(ENTERED_AGAIN);
             if !entered.refused.is_empty() {
-                return self.is_for_a_person(right, &entered.refused);
+                return self.is_for_a_person(&entered.refused);
             }
             return match self.knows_better(machine) {
                 true => Err(format!("machine {machine} still knows a later load")),
@@ -123,13 +122,12 @@ impl World {
         Err("the lost loads are never entered to the end".to_owned())
     }
 
-    /// The CSV objects say in which order loads were made. Where a lost one had written none yet, nobody can know; then what
-    /// does not fit is named, and a person decides. That is the end of this story.
-    fn is_for_a_person(&mut self, right: &Path, refused: &[(String, String)]) -> Result<(), String> {
-        let right = Connection::open(right).unwrap();
-        let unpublished = "SELECT batch_id FROM sluicegate_batch WHERE published_at IS NULL";
-        if oracle::select(&right, unpublished).is_empty() {
-            return Err(format!("lost loads cannot be entered again: {refused:?}"));
+    /// The CSV objects say in which order loads were made. Where a lost one had not written all of its own yet, nobody can
+    /// know; then what does not fit with it is named, and a person decides. That is the end of this story.
+    fn is_for_a_person(&mut self, refused: &[(String, String)]) -> Result<(), String> {
+        let lost = self.lost.as_ref().expect("loads are lost");
+        if let Some((batch_id, why)) = refused.iter().find(|(batch_id, _)| !lost.order_is_unknown(batch_id)) {
+            return Err(format!("{batch_id} cannot be entered again, and its order can be known: {why}"));
         }
         self.hub().tell(LEFT_TO_A_PERSON);
         self.is_left_to_a_person = true;

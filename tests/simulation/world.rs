@@ -6,18 +6,17 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use sluicegate::failure::Failure;
+use sluicegate::pipeline::stage::Tick;
 use sluicegate_state::Timestamp;
 use tempfile::TempDir;
 
 use crate::crawler::Crawler;
-use crate::documents::Content;
 use crate::hub::Hub;
 use crate::landing::Landing;
+use crate::lost::Lost;
 use crate::machine::Machine;
 use crate::objects::Objects;
-use crate::options::{
-    AWAY_PAST_EXPIRY, DISK_LOST, GONE_FOR_GOOD, LOST_AFTER_EXPIRY, OLD_STATE, Options, SKEWED,
-};
+use crate::options::{DISK_LOST, GONE_FOR_GOOD, OLD_STATE, Options, SKEWED};
 use crate::oracle;
 use crate::queue::Queue;
 
@@ -65,12 +64,11 @@ pub(crate) struct World {
     pub(crate) machines: Vec<Machine>,
     old_states: Vec<Copy>,
     pub(crate) old_ledgers: Vec<PathBuf>,
-    /// What the ledger was before it was restored to the past for good.
-    pub(crate) lost_ledger: Option<PathBuf>,
+    /// What was lost when the ledger was restored to the past for good.
+    pub(crate) lost: Option<Lost>,
     copies: usize,
-    names: u64,
     pub(crate) is_left_to_a_person: bool,
-    forced_end_of_outage: Option<Timestamp>,
+    pub(crate) forced_end_of_outage: Option<Timestamp>,
 }
 
 /// Words for a failure that no fault has caused.
@@ -91,6 +89,22 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
+fn work_until_it_rests(machine: &mut Machine, ticks: u64) -> Result<(), String> {
+    machine.start().map_err(unexpected)?;
+    let mut rests = 0;
+    for _ in 0..ticks {
+        match machine.tick().map_err(unexpected)? {
+            None => break,
+            Some(Tick::Worked) => rests = 0,
+            Some(_) => rests += 1,
+        }
+        if rests > 6 {
+            break;
+        }
+    }
+    Ok(())
+}
+
 impl World {
     pub(crate) fn new(options: Options, aloud: bool) -> Self {
         let count = options.machines;
@@ -101,9 +115,8 @@ impl World {
             machines,
             old_states: Vec::new(),
             old_ledgers: Vec::new(),
-            lost_ledger: None,
+            lost: None,
             copies: 0,
-            names: 0,
             is_left_to_a_person: false,
             forced_end_of_outage: None,
         }
@@ -158,9 +171,9 @@ impl World {
         }
         match self.hub().choose(|random| random.below(100)) {
             0..38 => self.work_a_little()?,
-            38..56 => self.land(),
-            56..60 => self.overwrite(),
-            60..63 => self.delete(),
+            38..56 => self.places.land(),
+            56..60 => self.places.overwrite(),
+            60..63 => self.places.delete(),
             63..78 => {
                 let pace = self.hub().options.pace;
                 self.pass(|random| TimeDelta::seconds(random.between(1, pace)));
@@ -168,7 +181,7 @@ impl World {
             78..83 => self.pass(|random| TimeDelta::minutes(random.between(1, 40))),
             83 => self.pass(|random| TimeDelta::hours(random.between(1, 6))),
             84 | 85 => self.outage()?,
-            86 => self.forbid(),
+            86 => self.places.forbid(),
             87 => self.meddle_with_crawler(),
             88 | 89 => {
                 let machine = self.pick();
@@ -184,93 +197,22 @@ impl World {
         Ok(())
     }
 
-    fn pass(&mut self, how_long: impl FnOnce(&mut crate::random::Random) -> TimeDelta) {
+    pub(crate) fn pass(&mut self, how_long: impl FnOnce(&mut crate::random::Random) -> TimeDelta) {
         let time = self.hub().choose(how_long);
         self.hub().advance(time);
         self.hub().trace(|| format!("{} seconds have passed", time.num_seconds()));
     }
 
-    fn work_a_little(&mut self) -> Result<(), String> {
+    pub(crate) fn work_a_little(&mut self) -> Result<(), String> {
         let number = self.pick();
         let ticks = self.hub().choose(|random| if random.chance(300) { 200 } else { 1 + random.below(20) });
-        let machine = &mut self.machines[number];
-        machine.start().map_err(unexpected)?;
-        let mut rests = 0;
-        for _ in 0..ticks {
-            match machine.tick().map_err(unexpected)? {
-                None => break,
-                Some(sluicegate::pipeline::stage::Tick::Worked) => rests = 0,
-                Some(_) => rests += 1,
-            }
-            if rests > 6 {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn put(&mut self, key: &str, content: Content) {
-        let number = self.places.landing.put(key, content);
-        self.hub().trace(|| format!("{key} lands as number {number}"));
-        self.places.queue.announce(number);
-    }
-
-    fn land(&mut self) {
-        let count = self.hub().choose(|random| 1 + random.below(4));
-        for _ in 0..count {
-            self.names += 1;
-            let key = format!("in/{}.txt", self.names);
-            let content = self.hub().choose(Content::made_up);
-            self.put(&key, content);
-        }
-    }
-
-    /// The number of something that is in the landing now.
-    fn present(&self) -> Option<usize> {
-        let there: Vec<usize> = {
-            let log = self.places.landing.log();
-            (0..log.len()).filter(|number| log[*number].is_there()).collect()
-        };
-        let chosen = self.hub().choose(|random| random.below(there.len() as u64)) as usize;
-        there.get(chosen).copied()
-    }
-
-    fn overwrite(&mut self) {
-        let Some(number) = self.present() else { return };
-        let (key, same) = {
-            let log = self.places.landing.log();
-            (log[number].key.clone(), log[number].content.clone())
-        };
-        if self.hub().strikes_at("same-content", 400) {
-            self.put(&key, same);
-        } else if self.hub().strikes_at("same-content", 300) {
-            // The same invoices under another key.
-            self.names += 1;
-            let other = format!("again/{}.txt", self.names);
-            self.put(&other, same);
-        } else if self.hub().strikes_at("overwritten", 900) {
-            let content = self.hub().choose(Content::made_up);
-            self.put(&key, content);
-        }
-    }
-
-    fn delete(&mut self) {
-        let Some(number) = self.present() else { return };
-        if self.hub().strikes_at("deleted", 900) {
-            let mut log = self.places.landing.log();
-            log[number].is_deleted = true;
-            self.hub().trace(|| format!("{} (number {number}) is deleted", log[number].key));
-        }
-    }
-
-    fn forbid(&mut self) {
-        let Some(number) = self.present() else { return };
-        if self.hub().strikes_at("forbidden", 900) {
-            let minutes = self.hub().choose(|random| random.between(1, 120));
-            let until = self.hub().now() + TimeDelta::minutes(minutes);
-            self.places.landing.log()[number].forbidden_until = Some(until);
-            self.hub().trace(|| format!("number {number} may not be read for {minutes} minutes"));
-        }
+        let mut machine = self.machines.remove(number);
+        let (places, beside) = (self.places.clone(), self.machines.pop());
+        places.hub.stalls.begin(&places, beside);
+        let worked = work_until_it_rests(&mut machine, ticks);
+        self.machines.extend(places.hub.stalls.end());
+        self.machines.insert(number, machine);
+        worked
     }
 
     fn meddle_with_crawler(&mut self) {
@@ -281,61 +223,6 @@ impl World {
         }
     }
 
-    /// The ledger is away, for minutes or for longer than anything stays in the landing.
-    fn outage(&mut self) -> Result<(), String> {
-        if self.hub().ledger_is_down() {
-            self.end_outage();
-            return Ok(());
-        }
-        if !self.hub().strikes_at("outages", 1_000) {
-            return Ok(());
-        }
-        let hours = self.hub().choose(|random| if random.chance(300) { 60 } else { random.between(0, 5) });
-        self.hub().set_ledger_down(true);
-        self.forced_end_of_outage = Some(self.hub().now() + TimeDelta::hours(hours + 1));
-        self.hub().trace(|| format!("the ledger is away for {} hours at the most", hours + 1));
-        if hours == 60 {
-            let undecided = self.undecided();
-            for _ in 0..6 {
-                self.pass(|random| TimeDelta::hours(random.between(6, 10)));
-                self.work_a_little()?;
-            }
-            let has_expired = {
-                let log = self.places.landing.log();
-                undecided.iter().any(|number| log[*number].has_expired)
-            };
-            if has_expired {
-                self.hub().tell(AWAY_PAST_EXPIRY);
-            }
-            if self.lose_one_disk() && has_expired {
-                self.hub().tell(LOST_AFTER_EXPIRY);
-            }
-        }
-        Ok(())
-    }
-
-    /// What lies in the landing now under keys of which the ledger has no document.
-    fn undecided(&self) -> Vec<usize> {
-        let decided: Vec<String> = if self.hub().warehouse.is_file() {
-            self.hub().ask_ledger(|ledger| match ledger.table_exists(None, "sluicegate_document").unwrap() {
-                true => oracle::select(ledger, "SELECT DISTINCT key FROM sluicegate_document").concat(),
-                false => Vec::new(),
-            })
-        } else {
-            Vec::new()
-        };
-        let log = self.places.landing.log();
-        (0..log.len())
-            .filter(|number| log[*number].is_there() && !decided.contains(&log[*number].key))
-            .collect()
-    }
-
-    pub(crate) fn end_outage(&mut self) {
-        self.forced_end_of_outage = None;
-        self.hub().set_ledger_down(false);
-        self.hub().trace(|| "the ledger answers again".to_owned());
-    }
-
     fn kill_one(&mut self) {
         let machine = self.pick();
         if self.machines[machine].is_alive() && self.hub().strikes_at("deaths", 1_000) {
@@ -343,7 +230,7 @@ impl World {
         }
     }
 
-    fn lose_one_disk(&mut self) -> bool {
+    pub(crate) fn lose_one_disk(&mut self) -> bool {
         let machine = self.pick();
         let is_lost = self.machines[machine].state.is_dir() && self.hub().strikes_at("disk-lost", 1_000);
         if is_lost {

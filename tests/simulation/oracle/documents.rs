@@ -1,11 +1,11 @@
 //! Documents: each landed version that anybody could know of has one outcome, and it is one that it can have (I2, I9).
 
 use rusqlite::Connection;
-use sha2::{Digest, Sha256};
 use sluicegate_state::Timestamp;
 
 use super::{none, select};
 use crate::landing::Landed;
+use crate::options::{EXPIRED, MISSING, SUPERSEDED};
 use crate::world::World;
 
 struct Document {
@@ -33,9 +33,11 @@ pub(super) fn check(world: &World, ledger: &Connection) -> Result<(), String> {
             return Err(format!("number {number}, {}, is two documents (I2)", document.key));
         }
     }
+    check_secured(&log, &has_outcome)?;
     for document in &unread {
         let number = match_unread(&log, &has_outcome, now, document)?;
         has_outcome[number] = true;
+        tell(world, &document.outcome);
     }
     for (number, landed) in log.iter().enumerate().filter(|(number, _)| !has_outcome[*number]) {
         if must_have_outcome(world, &log, &has_outcome, number) {
@@ -64,7 +66,7 @@ fn match_read(log: &[Landed], document: &Document) -> Result<usize, String> {
     let number = log.iter().position(same);
     let number = number.ok_or_else(|| format!("{} {} never landed", document.key, document.version))?;
     let landed_at = log[number].landed_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-    let sha256 = hex::encode(Sha256::digest(&*log[number].bytes));
+    let sha256 = log[number].sha256();
     if (&landed_at, &sha256) != (&document.landed_at, &document.sha256) {
         return Err(format!("number {number}, {}, is not what landed: {}", document.key, document.sha256));
     }
@@ -72,6 +74,35 @@ fn match_read(log: &[Landed], document: &Document) -> Result<usize, String> {
         return Err(format!("number {number}, {}, was read and is {}", document.key, document.outcome));
     }
     Ok(number)
+}
+
+/// What was archived while the ledger was away was read, whatever was lost after that; in a bucket without versions, it or
+/// another upload of the same content to its key.
+fn check_secured(log: &[Landed], was_read: &[bool]) -> Result<(), String> {
+    let is_alike = |landed: &Landed, other: &Landed| {
+        landed.version_id.is_none() && (&other.key, &other.etag) == (&landed.key, &landed.etag)
+    };
+    let secured = log.iter().enumerate().filter(|(_, landed)| landed.is_secured);
+    for (number, landed) in secured {
+        let by_another = || log.iter().zip(was_read).any(|(other, read)| *read && is_alike(landed, other));
+        if !was_read[number] && !by_another() {
+            return Err(format!(
+                "number {number}, {} of {}, was archived while the ledger was away, and nobody has read it (I4)",
+                landed.key, landed.landed_at
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn tell(world: &World, outcome: &str) {
+    let story = match outcome {
+        "expired" => EXPIRED,
+        "missing" => MISSING,
+        "superseded" => SUPERSEDED,
+        _ => return,
+    };
+    world.hub().tell(story);
 }
 
 /// A version that nobody read and that has no outcome yet. Without versions in the bucket, all of a key with the same

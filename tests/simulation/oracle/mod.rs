@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 pub(crate) use crate::rows::select;
 use crate::world::World;
+pub(crate) use objects::originals;
 
 /// What still has to happen, in words; empty once everything has settled.
 pub(crate) fn unsettled(world: &World) -> Vec<String> {

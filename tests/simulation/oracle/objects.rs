@@ -1,13 +1,14 @@
 //! CSV objects and archive objects: what the COMMIT fixed, the rows of the tables, every original, and not one object more
 //! (I4, I5, I7).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
 use super::select;
+use crate::objects::Objects;
 use crate::world::World;
 
 pub(super) fn check_curated(world: &World, ledger: &Connection) -> Result<(), String> {
@@ -84,17 +85,33 @@ pub(super) fn check_archive(world: &World, ledger: &Connection) -> Result<(), St
     if found == expected { Ok(()) } else { Err(format!("archived {found:?}, loaded were {expected:?} (I4)")) }
 }
 
-/// The SHA-256 of each member by its ordinal, with manifest and outcomes left out.
+/// Key and SHA-256 of every original in an archive object.
+pub(crate) fn originals(archive: &Objects) -> BTreeSet<(String, String)> {
+    archive
+        .all()
+        .values()
+        .flat_map(|object| entries(&object.bytes))
+        .map(|(_, key, sha256)| (key, sha256))
+        .collect()
+}
+
+/// The SHA-256 of each member by its ordinal.
 fn members(object: &[u8]) -> BTreeMap<String, String> {
+    entries(object).into_iter().map(|(ordinal, _, sha256)| (ordinal, sha256)).collect()
+}
+
+/// Ordinal, key and SHA-256 of each member, with manifest and outcomes left out.
+fn entries(object: &[u8]) -> Vec<(String, String, String)> {
     let mut archive = tar::Archive::new(zstd::Decoder::new(object).unwrap());
-    let mut members = BTreeMap::new();
+    let mut members = Vec::new();
     for entry in archive.entries().unwrap() {
         let mut entry = entry.unwrap();
         let name = entry.path().unwrap().to_str().unwrap().to_owned();
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).unwrap();
-        if let Some((ordinal, _)) = name.split_once('/') {
-            members.insert(ordinal.parse::<u32>().unwrap().to_string(), hex::encode(Sha256::digest(&bytes)));
+        if let Some((ordinal, key)) = name.split_once('/') {
+            let ordinal = ordinal.parse::<u32>().unwrap().to_string();
+            members.push((ordinal, key.to_owned(), hex::encode(Sha256::digest(&bytes))));
         }
     }
     members
@@ -116,8 +133,7 @@ fn check_members(
         }
     }
     let log = world.places.landing.log();
-    let landed =
-        |sha256: &String| log.iter().any(|landed| hex::encode(Sha256::digest(&*landed.bytes)) == *sha256);
+    let landed = |sha256: &String| log.iter().any(|landed| landed.sha256() == *sha256);
     match members.iter().find(|(_, sha256)| !landed(sha256)) {
         Some((ordinal, _)) => Err(format!("member {ordinal} of {batch_id} never landed")),
         None => Ok(()),
