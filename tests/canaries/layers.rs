@@ -8,8 +8,10 @@ use sluicegate_state::canary::{Canary, Song};
 use sluicegate_state::{Arrival, BatchEvent, Moved, Timestamp, transition};
 
 use crate::benches::{FolderPostbox, SqliteBench, folder_place};
+use crate::drains::drains;
 use crate::fault::{Kind, Strike};
 use crate::notice::{Panicked, Voice, listen};
+use crate::rules::hold;
 use crate::run::{Report, run};
 use crate::support::{House, ME, at, notification, standings};
 use crate::{inbox, object_store, oracle, warehouse};
@@ -36,14 +38,17 @@ pub(crate) enum Layer {
     Model,
     /// The ends of windows against plain arithmetic in UTC.
     Windows,
+    /// The built program under a shim that writes down what it writes and syncs.
+    Disk,
 }
 
 /// In the order in which they are asked: those that take long come last.
-const LAYERS: [Layer; 8] = [
+const LAYERS: [Layer; 9] = [
     Layer::CalmRun,
     Layer::Journal,
     Layer::Model,
     Layer::Windows,
+    Layer::Disk,
     Layer::Death,
     Layer::Conformance,
     Layer::Failure,
@@ -61,6 +66,7 @@ impl fmt::Display for Layer {
             Self::Journal => "a notification that comes again",
             Self::Model => "the model of the states",
             Self::Windows => "windows in UTC",
+            Self::Disk => "the order of writes and syncs",
         })
     }
 }
@@ -80,7 +86,7 @@ pub(crate) fn noticed(canary: Canary) -> Option<Noticed> {
     let _song = Song::of(canary);
     LAYERS.into_iter().find_map(|layer| {
         let mut points = 0;
-        let heard = layer.ask(&mut points).err()?;
+        let heard = layer.ask(canary, &mut points).err()?;
         let first_line = heard.words.lines().next().unwrap_or_default();
         let words: String = first_line.chars().take(160).collect();
         Some(Noticed { layer, voice: heard.voice(), points, words: format!("{words} [{}]", heard.file) })
@@ -88,7 +94,7 @@ pub(crate) fn noticed(canary: Canary) -> Option<Noticed> {
 }
 
 impl Layer {
-    fn ask(self, points: &mut usize) -> Result<(), Panicked> {
+    fn ask(self, canary: Canary, points: &mut usize) -> Result<(), Panicked> {
         match self {
             Self::CalmRun => calm_run(points),
             Self::Death => advance(Kind::Dies, 0, points),
@@ -98,6 +104,7 @@ impl Layer {
             Self::Journal => listen(|| journal(points)),
             Self::Model => listen(|| model(points)),
             Self::Windows => listen(|| windows(points)),
+            Self::Disk => listen(|| disk(canary, points)),
         }
     }
 }
@@ -142,6 +149,13 @@ fn advance(kind: Kind, lost: usize, points: &mut usize) -> Result<(), Panicked> 
         }
     }
     Ok(())
+}
+
+/// What the built program calls done is on the disk by then.
+fn disk(canary: Canary, points: &mut usize) {
+    let Some(drains) = drains(1, Some(canary)) else { return };
+    *points += drains.lines.len();
+    hold(&drains.lines, &drains.kept);
 }
 
 fn conformance(points: &mut usize) -> Result<(), Panicked> {
