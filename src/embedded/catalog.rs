@@ -5,7 +5,7 @@
 //! that died is never waited for.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use std::time::Duration;
 use chrono::{SecondsFormat, TimeDelta};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sluicegate_state::Timestamp;
+use sluicegate_state::disk::create_folder;
 
 use super::sqlite_failure;
 use crate::curated::{io_failure, published_objects};
@@ -171,7 +172,7 @@ impl Catalog for EmbeddedCatalog {
 
     fn start_crawl(&mut self) -> Outcome<StartAnswer> {
         let folder = self.folder();
-        fs::create_dir_all(&folder)
+        create_folder(&folder)
             .map_err(|error| io_failure(&error, format!("make {}: {error}", folder.display())))?;
         let Some(_lock) = self.try_lock()? else { return Ok(StartAnswer::AlreadyRunning) };
         let mut connection = self.open()?;
@@ -268,6 +269,7 @@ fn database_failure(error: rusqlite::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::sync::Mutex;
 
     use chrono::{TimeDelta, TimeZone, Utc};

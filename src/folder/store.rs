@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sluicegate_state::canary::{Canary, sings};
+use sluicegate_state::disk::{create_folder, sync_folder};
 
 use crate::failure::{Failure, Outcome};
 use crate::ports::object_store::{
@@ -90,7 +91,7 @@ impl FolderStore {
         let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!("{}-{number}", std::process::id()));
         let mut write = || -> io::Result<()> {
-            fs::create_dir_all(&folder)?;
+            create_folder(&folder)?;
             body.rewind()?;
             // A process with this id may have died after it had linked a file of this name into place: it goes, and is never
             // written into.
@@ -107,7 +108,7 @@ impl FolderStore {
                 ));
             }
             file.flush()?;
-            file.sync_all()
+            if sings(Canary::LinkedUnsynced) { Ok(()) } else { file.sync_all() }
         };
         write().map_err(|error| io_failure("cannot write", &path, &error))?;
         Ok(path)
@@ -186,7 +187,7 @@ impl ObjectStore for FolderStore {
         self.kept_root_must_be_there()?;
         let temporary = self.write_temporary(body, size)?;
         let parent = path.parent().unwrap_or(&self.root).to_owned();
-        create_folders_durably(&parent).map_err(|e| io_failure("cannot make the folder", &parent, &e))?;
+        create_folder(&parent).map_err(|e| io_failure("cannot make the folder", &parent, &e))?;
         let linked = fs::hard_link(&temporary, &path);
         // The temporary name has done its work whatever came of the link; a leftover is cleared at the next start.
         let _ = fs::remove_file(&temporary);
@@ -245,23 +246,6 @@ fn refusal(path: &Path, error: &io::Error) -> Outcome<Refusal> {
         }
         _ => Err(io_failure("cannot open", path, error)),
     }
-}
-
-/// Makes a folder and its parents so that they survive a power cut.
-fn create_folders_durably(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    create_folders_durably(parent)?;
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => sync_folder(parent),
-    }
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use sluicegate_state::Timestamp;
+use sluicegate_state::disk::create_folder;
 use sluicegate_state::seam::Seam;
 use sluicegate_state::time::to_text;
 
@@ -47,7 +48,7 @@ impl SqliteWarehouse {
     /// Transient where the file cannot be opened now; permanent where it was made by a newer Sluicegate.
     pub fn open(path: &Path, ledger_id: &str, clock: Arc<dyn Clock>, seam: Seam) -> Outcome<Self> {
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            std::fs::create_dir_all(parent).map_err(|e| {
+            create_folder(parent).map_err(|e| {
                 Failure::transient(format!("cannot make the folder {}: {e}", parent.display()))
             })?;
         }

@@ -6,6 +6,8 @@
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "faults", derive(Debug))]
 pub enum Canary {
+    /// The journal is not synced when it is written.
+    JournalNotSynced,
     /// Deliveries are acknowledged before they are journaled.
     AcknowledgeFirst,
     /// A notification that is known is recorded once more.
@@ -14,6 +16,8 @@ pub enum Canary {
     MoveFromAnywhere,
     /// What lies at the key now is read, whatever version was announced.
     NoIfMatch,
+    /// An object gets its name before its bytes are synced.
+    LinkedUnsynced,
     /// A lost state does not look for batches in the archive.
     ArchiveNotAdopted,
     /// Batches are archived only while the ledger answers.
@@ -137,10 +141,12 @@ mod chosen {
     }
 
     names! {
+        JournalNotSynced => "journal-not-synced",
         AcknowledgeFirst => "acknowledge-before-journal",
         RedeliveryIsNew => "redelivery-counted-as-new",
         MoveFromAnywhere => "transition-without-from-state",
         NoIfMatch => "get-without-if-match",
+        LinkedUnsynced => "object-linked-unsynced",
         ArchiveNotAdopted => "archive-not-adopted",
         ArchiveAsksLedger => "archive-asks-the-ledger",
         LedgerApart => "ledger-outside-the-transaction",

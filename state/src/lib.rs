@@ -7,6 +7,7 @@
 mod text_enum;
 
 pub mod canary;
+pub mod disk;
 pub mod effects;
 mod error;
 mod lock;

@@ -10,10 +10,12 @@ use sluicegate_state::canary::{Canary, Song};
 use sluicegate_state::{Arrival, BatchEvent, BatchState, Moved, Timestamp, transition};
 
 use crate::benches::{FolderPostbox, SqliteBench, folder_place};
+use crate::drains::drains;
 use crate::fault::{Faults, Kind, Strike};
 use crate::landing::land;
 use crate::notice::{Panicked, Voice, listen};
 use crate::process::{Process, World};
+use crate::rules::hold;
 use crate::run::{Report, run};
 use crate::support::{House, ME, at, notification, standings};
 use crate::{inbox, object_store, oracle, warehouse, workload};
@@ -42,15 +44,18 @@ pub(crate) enum Layer {
     Windows,
     /// Documents land while the ledger cannot be reached.
     LedgerAway,
+    /// The built program under a shim that writes down what it writes and syncs.
+    Disk,
 }
 
 /// In the order in which they are asked: those that take long come last.
-const LAYERS: [Layer; 9] = [
+const LAYERS: [Layer; 10] = [
     Layer::CalmRun,
     Layer::Journal,
     Layer::Model,
     Layer::Windows,
     Layer::LedgerAway,
+    Layer::Disk,
     Layer::Death,
     Layer::Conformance,
     Layer::Failure,
@@ -69,6 +74,7 @@ impl fmt::Display for Layer {
             Self::Model => "the model of the states",
             Self::Windows => "windows in UTC",
             Self::LedgerAway => "a ledger that is away",
+            Self::Disk => "the order of writes and syncs",
         })
     }
 }
@@ -88,7 +94,7 @@ pub(crate) fn noticed(canary: Canary) -> Option<Noticed> {
     let _song = Song::of(canary);
     LAYERS.into_iter().find_map(|layer| {
         let mut points = 0;
-        let heard = layer.ask(&mut points).err()?;
+        let heard = layer.ask(canary, &mut points).err()?;
         let first_line = heard.words.lines().next().unwrap_or_default();
         let words: String = first_line.chars().take(160).collect();
         Some(Noticed { layer, voice: heard.voice(), points, words: format!("{words} [{}]", heard.file) })
@@ -96,7 +102,7 @@ pub(crate) fn noticed(canary: Canary) -> Option<Noticed> {
 }
 
 impl Layer {
-    fn ask(self, points: &mut usize) -> Result<(), Panicked> {
+    fn ask(self, canary: Canary, points: &mut usize) -> Result<(), Panicked> {
         match self {
             Self::CalmRun => calm_run(points),
             Self::Death => advance(Kind::Dies, 0, points),
@@ -107,6 +113,7 @@ impl Layer {
             Self::Model => listen(|| model(points)),
             Self::Windows => listen(|| windows(points)),
             Self::LedgerAway => listen(|| ledger_away(points)),
+            Self::Disk => listen(|| disk(canary, points)),
         }
     }
 }
@@ -151,6 +158,13 @@ fn advance(kind: Kind, lost: usize, points: &mut usize) -> Result<(), Panicked> 
         }
     }
     Ok(())
+}
+
+/// What the built program calls done is on the disk by then.
+fn disk(canary: Canary, points: &mut usize) {
+    let Some(drains) = drains(1, Some(canary)) else { return };
+    *points += drains.lines.len();
+    hold(&drains.lines, &drains.kept);
 }
 
 fn conformance(points: &mut usize) -> Result<(), Panicked> {

@@ -20,6 +20,8 @@ pub(crate) enum Voice {
     Oracle,
     /// The pipeline does not come to its end.
     Stillness,
+    /// The log of what was written and synced.
+    Log,
     /// A case of a suite.
     Case,
 }
@@ -33,6 +35,7 @@ impl fmt::Display for Voice {
             Self::Inbox => "the watched inbox",
             Self::Oracle => "the oracle",
             Self::Stillness => "the pipeline does not get on",
+            Self::Log => "the log of the shim",
             Self::Case => "a case of the suite",
         })
     }
@@ -95,6 +98,8 @@ impl Panicked {
             Voice::Oracle
         } else if self.file.ends_with("crash/landing.rs") {
             Voice::Inbox
+        } else if self.file.ends_with("durability/rules.rs") {
+            Voice::Log
         } else if said("does not get on") {
             Voice::Stillness
         } else {

@@ -11,10 +11,10 @@ use crate::world::World;
 
 /// More messages than there is room for in the log that SQLite already has on the disk.
 const MANY: u64 = 300;
-const REFUSED: &str = "the journal cannot be written, so nothing is acknowledged";
+pub(crate) const REFUSED: &str = "the journal cannot be written, so nothing is acknowledged";
 
-/// Notifications in the journal, and how many messages were ever handed out a second time.
-fn journaled(state: &Path) -> Option<u64> {
+/// Notifications in the journal; none where it is not there, or may not be read now.
+pub(crate) fn journaled(state: &Path) -> Option<u64> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(state.join("state.db"), flags).ok()?;
     connection.query_row("SELECT count(*) FROM notification", [], |row| row.get(0)).ok()

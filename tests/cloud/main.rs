@@ -17,6 +17,9 @@ mod oracle;
 #[path = "../postgres/server.rs"]
 #[allow(dead_code)]
 mod server;
+#[path = "../durability/shim.rs"]
+#[allow(dead_code, reason = "the log is for the tests of durability")]
+mod shim;
 #[path = "../aws/sns.rs"]
 mod sns;
 #[path = "../e2e/support/mod.rs"]
@@ -39,5 +42,6 @@ mod large;
 mod locked;
 mod microburst;
 mod proof;
+mod refused;
 mod replaying;
 mod stopping;

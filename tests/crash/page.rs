@@ -39,6 +39,10 @@ const PROOF: &str = "
 - **For real.** `tests/kills` starts the built program, which sends itself SIGKILL at a step, before and after, and starts it
   again: on embedded parts, and between a real PostgreSQL and a stand-in for AWS. The program's own trace proves that
   every step in these tables was met by a real kill, before and after. A step that no kill met fails the test.
+- **On the disk.** A kill takes nothing away that was written and not synced; a machine that loses its power does. So
+  `tests/durability` writes down what the built program writes, syncs and names, on embedded parts, together with its steps, and holds
+  that all of it is synced before a step is over: the journal before a message is acknowledged, an object before it has its
+  name. No power was cut: what a disk does with a sync is not shown here.
 - `scripts/test` prints how many there were; `scripts/prove` leaves out none.
 
 The order of the steps and their names in the code are in [architecture.md](architecture.md#effects).

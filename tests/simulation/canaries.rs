@@ -8,13 +8,15 @@ use crate::{counts, play};
 const MOST_SEEDS: u64 = 60;
 
 /// What no seed can notice, and why.
-const NOT_HERE: [(Canary, &str); 4] = [
+const NOT_HERE: [(Canary, &str); 6] = [
     (Canary::MoveFromAnywhere, "no stage asks for a move that is not allowed"),
     (Canary::NoIfMatch, "the defect is in the adapters, and the simulated landing is none of them"),
     (
         Canary::LeaseNotRenewed,
         "no crawl of the simulation lasts longer than its lease while its owner is busy",
     ),
+    (Canary::JournalNotSynced, "no machine of the simulation loses its power"),
+    (Canary::LinkedUnsynced, "the same"),
     (Canary::WindowInLocalTime, "the windows are quarters of an hour, which are the same in most places"),
 ];
 

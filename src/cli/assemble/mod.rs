@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use sluicegate_state::BatchState;
+use sluicegate_state::disk::create_folder;
 use sluicegate_state::seam::Seam;
 
 use crate::config::{Config, Location, WarehouseLocation};
@@ -193,7 +194,7 @@ pub(super) fn prepare_folders(config: &Config) -> Result<Option<String>, Stop> {
         if missing.is_some() && *location == config.settings.archive {
             continue;
         }
-        let made = std::fs::create_dir_all(&path).map_err(|error| {
+        let made = create_folder(&path).map_err(|error| {
             Failure::transient(format!("cannot make the folder {}: {error}", path.display()))
         });
         if let Err(failure) = made.and_then(|()| FolderStore::new(path).clear_temporary()) {
