@@ -1,10 +1,12 @@
 //! `demo --kill N`: drains that are killed at random moments, N times, and then the balance.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use signal_hook::consts::SIGKILL;
 
 use crate::config;
 
@@ -107,8 +109,7 @@ fn kill_one(root: &Path, moments: &mut Moments) -> Result<(), Stop> {
         std::thread::sleep(moments.next(attempt));
         child.kill().map_err(lost)?;
         let status = child.wait().map_err(lost)?;
-        // A status code says that it had ended before.
-        if status.code().is_none() {
+        if was_killed(status) {
             return Ok(());
         }
         ended_well(root, status)?;
@@ -117,6 +118,11 @@ fn kill_one(root: &Path, moments: &mut Moments) -> Result<(), Stop> {
         "no drain of {TRIES} lived long enough to be killed; see {}",
         root.join(LOG).display()
     )))
+}
+
+/// Whether it was our SIGKILL. A status code says that it had ended before, and any other signal that it went wrong.
+fn was_killed(status: ExitStatus) -> bool {
+    status.signal() == Some(SIGKILL)
 }
 
 /// Drains that nobody disturbs, until nothing is left to do.
@@ -163,6 +169,17 @@ impl Moments {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_abort_is_not_our_kill() {
+        // As wait(2) tells of them: a signal's number, an aborted one's with its core dumped, a status code.
+        assert!(was_killed(ExitStatus::from_raw(9)));
+        for status in [6, 0x80 | 6, 11, 15, 0, 9 << 8].map(ExitStatus::from_raw) {
+            assert!(!was_killed(status), "{status}");
+        }
+        let ended = |status| ended_well(Path::new("root"), ExitStatus::from_raw(status));
+        assert!(ended(0).is_ok() && ended(3 << 8).is_ok() && ended(6).is_err() && ended(1 << 8).is_err());
+    }
 
     #[test]
     fn a_seed_chooses_the_same_moments_within_a_drain_s_life() {

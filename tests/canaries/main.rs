@@ -52,9 +52,22 @@ mod shim;
 #[path = "../../state/tests/it/support.rs"]
 mod support;
 
+#[cfg(feature = "aws")]
+#[path = "../postgres/bench.rs"]
+mod bench;
+#[cfg(feature = "aws")]
+#[path = "../aws/emulator.rs"]
+#[allow(dead_code, reason = "the tests of the adapters use more of it")]
+mod emulator;
+#[cfg(feature = "aws")]
+#[path = "../postgres/server.rs"]
+mod server;
+
 mod layers;
 mod notice;
 mod program;
+#[cfg(feature = "aws")]
+mod servers;
 
 use std::path::Path;
 use std::sync::Mutex;

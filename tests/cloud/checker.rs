@@ -1,5 +1,8 @@
 //! The checker: holds the ledger, the tables, the curated objects and the archive against the oracle.
 
+#[path = "archived.rs"]
+mod archived;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
@@ -39,6 +42,7 @@ pub(crate) fn check(world: &World, documents: &[Document]) -> Expected {
     check_documents(documents, &decided, &expected);
     check_verdicts(world, &decided);
     check_batches(world, &decided);
+    archived::check(world, documents, &decided);
     check_rows(world, &decided, &expected);
     check_curated(world);
     expected

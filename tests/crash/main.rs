@@ -234,6 +234,7 @@ fn a_process_dies_while_it_recovers_from_a_death() {
     }
     counts::note("pairs", pairs, "pairs of deaths: the second one during the recovery from the first");
     println!("{pairs} pairs: a second death during the recovery from the first");
+    assert!(pairs >= if full { 25_000 } else { 100 }, "{pairs}");
     for after in [false, true] {
         assert!(struck.contains(&(BURY, after)), "a second death while the dead are buried");
     }

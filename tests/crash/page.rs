@@ -17,9 +17,14 @@ const HEAD: &str = "\
 Sluicegate may be killed at any moment: by `kill -9`, by a machine that loses its power, by an update. Nothing is lost and
 nothing is counted twice. This page says why, step by step.
 
-Everything that the program does to a disk, a bucket, a database or another service is a *step* with a name. A kill comes
-before a step, or after it; a step itself happens whole or not at all. So for each step there are two questions. What is
-there when the kill comes just before it, and what when it comes just after? And what does the next start do with that?
+Everything that the program does to a disk, a bucket, a database or another service is a *step* with a name. Nearly every
+step happens whole or not at all: a commit, a file that is linked into place, an object that is put. So for each there are two
+questions. What is there when the kill comes just before it, and what when it comes just after? And what does the next start
+do with that?
+
+A few steps are several calls. Messages are deleted ten at a time: where a kill comes between two calls, the rest comes again
+as after a kill before the step. A large object goes up in parts, and shows when the last one is there; parts without an end
+stay hidden until a rule of the bucket removes them.
 
 The next start is the same command again, by hand or by the service manager. Nobody has to clean up anything.
 ";
@@ -37,13 +42,16 @@ const PROOF: &str = "
   two windows. It fails each step in turn, before and after, and then pairs of them. An oracle that shares no code with the
   program looks at all that is left.
 - **For real.** `tests/kills` starts the built program, which sends itself SIGKILL at a step, before and after, and starts it
-  again: on embedded parts, and between a real PostgreSQL and a stand-in for AWS. The program's own trace proves that
-  every step in these tables was met by a real kill, before and after. A step that no kill met fails the test.
+  again: on embedded parts, and between a real PostgreSQL and stand-ins for AWS. The program's own trace proves that
+  every step in these tables was met by a real kill, before and after, in the command that the table names, and on each of
+  the two kinds of deployment that has the step. A step that no kill met fails the test. The words in the other columns are
+  written by hand.
 - **On the disk.** A kill takes nothing away that was written and not synced; a machine that loses its power does. So
   `tests/durability` writes down what the built program writes, syncs and names, on embedded parts, together with its steps, and holds
   that all of it is synced before a step is over: the journal before a message is acknowledged, an object before it has its
   name. No power was cut: what a disk does with a sync is not shown here.
-- `scripts/test` prints how many there were; `scripts/prove` leaves out none.
+- `scripts/test` prints how many there were, and takes a sample of the pairs and of later moments. `scripts/prove` takes all
+  of those; only of second deaths while a lost state is rebuilt, and of moments in rarer commands, there is always a sample.
 
 The order of the steps and their names in the code are in [architecture.md](architecture.md#effects).
 ";

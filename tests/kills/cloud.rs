@@ -1,6 +1,7 @@
 //! A real PostgreSQL, a stand-in for AWS, and a Glue of the tests' own: a drain is killed at the first occurrence of each
 //! effect, before and after, and started again; a second window follows.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use chrono::TimeDelta;
@@ -10,10 +11,11 @@ use sluicegate::ports::clock::SystemClock;
 use crate::cloud_checker::check;
 use crate::cloud_world::{World, below_prefix};
 use crate::corpus::Document;
+use crate::covered::FOLLOWED;
 use crate::deaths::{Kills, advance, counted, moment, must_die, restart_until_done, side_by_side};
 use crate::documents::{BATCH, windows};
 use crate::embedded::{DRAIN, full};
-use crate::endpoint::GlueEndpoint;
+use crate::endpoint::{Crawl, End, GlueEndpoint};
 use crate::support::Project;
 
 /// Worlds at a time. They mostly wait.
@@ -82,7 +84,7 @@ impl Deployment {
     }
 
     /// The state folder is gone, and the lease of whoever died has run out.
-    fn lose_state(&self) {
+    pub(crate) fn lose_state(&self) {
         std::fs::remove_dir_all(self.machine.path("var")).unwrap();
         self.run_out();
     }
@@ -100,10 +102,32 @@ impl Deployment {
         assert_eq!(self.world.ask("SELECT count(*) FROM sluicegate.batch WHERE crawl_id IS NULL"), Some(0));
         let crawls = self.world.ask("SELECT count(*) FROM sluicegate.crawl WHERE state = 'succeeded'");
         assert_eq!(crawls, self.world.ask("SELECT count(*) FROM sluicegate.crawl"), "every crawl ended well");
-        assert!(glue.history(CRAWLER).len() as i64 >= crawls.unwrap());
+        self.check_covered(&glue.history(CRAWLER));
     }
 
-    fn traced(&self) -> Kills {
+    /// Each crawl of the ledger is one of Glue's own, which saw all objects of its batches when it began; Glue has no other.
+    fn check_covered(&self, history: &[Crawl]) {
+        let mut used = BTreeSet::new();
+        for row in self.world.database.select(&FOLLOWED.replace("sluicegate_", "sluicegate.")) {
+            let (crawl_id, name) = (&row[0], &row[1]);
+            let crawl = history.iter().find(|crawl| crawl.id == *name);
+            let crawl = crawl.unwrap_or_else(|| panic!("{crawl_id} says {name:?}: {history:#?}"));
+            assert_eq!(crawl.end, End::Succeeds, "{crawl_id}");
+            assert!(used.insert(name.clone()), "{name} is said to cover two windows");
+            let adopted = format!(
+                "SELECT t.csv_key FROM sluicegate.batch b JOIN sluicegate.batch_table t USING (batch_id)
+                 WHERE b.crawl_id = '{crawl_id}' AND t.csv_key IS NOT NULL"
+            );
+            let adopted = self.world.database.select(&adopted);
+            assert!(!adopted.is_empty(), "{crawl_id} covers nothing");
+            for key in adopted.into_iter().flatten() {
+                assert!(crawl.seen.contains(&key), "{crawl_id}: {key} was not there when {crawl:#?} began");
+            }
+        }
+        assert_eq!(history.len(), used.len(), "crawls that cover nothing: {history:#?}");
+    }
+
+    pub(crate) fn traced(&self) -> Kills {
         Kills::traced(&self.machine.path("trace"))
     }
 }

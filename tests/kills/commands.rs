@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use rusqlite::Connection;
 
 use crate::corpus::{Document, Invoice, Meaning, Random};
+use crate::covered::needless_crawls;
 use crate::deaths::{FAULT, Kills, advance, counted, moment, must_die, restart_until_done, side_by_side};
 use crate::documents::BATCH;
 use crate::embedded::{DRAIN, all_is_done, copy_of, full, half_way};
@@ -132,11 +133,13 @@ fn repaired(prepared: &Project, at: &str, after: bool) -> Project {
     let mut project = copy_of(prepared);
     restart_until_done(&project, DRAIN);
     let (_, lost) = files_under(&project.path("var/curated/invoices")).remove(0);
-    let bytes = fs::read(&lost).unwrap();
+    let (bytes, written) = (fs::read(&lost).unwrap(), fs::metadata(&lost).unwrap().modified().unwrap());
     fs::remove_file(&lost).unwrap();
     must_die(&mut project, &["reconcile", "--repair"], &format!("{at}:{}", moment(after)));
     project.run(&["reconcile", "--repair"]);
     assert!(fs::read(&lost).is_ok_and(|found| found == bytes), "the same bytes again: {}", lost.display());
+    // The crawl that saw it began after the first time.
+    fs::File::options().write(true).open(&lost).unwrap().set_modified(written).unwrap();
     restart_until_done(&project, DRAIN);
     project.run(&["reconcile"]).exits(0).prints("BALANCED");
     // The reports lie beside the CSV objects, and the checker knows only those.
@@ -195,7 +198,7 @@ fn replays() -> Kills {
     let prepared = rejected_then_mended(&documents);
     let kills = Mutex::new(Kills::default());
     const REPLAY: &[&str] = &["jobs", "replay", "--rejected", "--yes", "--output", "json"];
-    advance(WORKERS, if full() { 1 } else { SAMPLE }, |number, after| {
+    let points = advance(WORKERS, if full() { 1 } else { SAMPLE }, |number, after| {
         let mut project = copy_of(&prepared);
         let met = crate::deaths::dies(&mut project, REPLAY, &format!("{number}:{}", moment(after)));
         restart_until_done(&project, REPLAY);
@@ -204,7 +207,10 @@ fn replays() -> Kills {
         kills.lock().unwrap().add(&Kills::traced(&project.path("trace")));
         met
     });
-    kills.into_inner().unwrap()
+    let kills = kills.into_inner().unwrap();
+    assert_eq!(kills.count(), points);
+    assert!(points >= if full() { 60 } else { 10 }, "a replay has more moments: {kills:?}");
+    kills
 }
 
 /// Every document is loaded, with one verdict that says so, and its rows are there once, in tables and CSV objects.
@@ -223,5 +229,6 @@ fn loaded_once(project: &Project, documents: &[Document]) {
     // A quoted value holds no line break: they became spaces.
     let lines: usize = lines.map(|(_, path)| fs::read_to_string(path).unwrap().lines().count() - 1).sum();
     assert_eq!(lines as u64, rows, "the CSV objects hold what the warehouse holds (I7)");
+    assert_eq!(needless_crawls(project), 0, "crawls that cover nothing");
     project.run(&["reconcile"]).exits(0).prints("BALANCED");
 }

@@ -1,6 +1,6 @@
 //! Killing the built binary at one of its effects, and what its trace says about that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -16,33 +16,68 @@ pub(crate) const TRACE: &str = "SLUICEGATE_TRACE";
 /// How often a command may have to be started until everything is done.
 const MOST_RESTARTS: usize = 6;
 
-/// How often real kills met each effect, before it (`false`) and after it (`true`).
+/// What real kills met.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Kills(pub(crate) BTreeMap<(String, bool), usize>);
+pub(crate) struct Kills {
+    /// How often each effect, before it (`false`) and after it (`true`).
+    moments: BTreeMap<(String, bool), usize>,
+    /// The command lines that each effect killed, before it and after it.
+    commands: BTreeSet<(String, bool, String)>,
+}
+
+/// The cells of a line that ends with a moment and a command line.
+pub(crate) struct Traced {
+    pub(crate) effect: String,
+    pub(crate) moment: String,
+    command: String,
+}
+
+/// What a trace tells; nothing where there is none.
+pub(crate) fn trace_of(path: &Path) -> Vec<Traced> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let read = |line: &str| {
+        let cells: Vec<&str> = line.split('\t').collect();
+        let [_, _, _, effect, moment, command] = cells[..] else { panic!("a line of a trace: {line:?}") };
+        let [effect, moment, command] = [effect, moment, command].map(str::to_owned);
+        Traced { effect, moment, command }
+    };
+    text.lines().map(read).collect()
+}
 
 impl Kills {
     pub(crate) fn count(&self) -> usize {
-        self.0.values().sum()
+        self.moments.values().sum()
     }
 
     pub(crate) fn met(&self, effect: &str, after: bool) -> bool {
-        self.0.contains_key(&(effect.to_owned(), after))
+        self.moments.contains_key(&(effect.to_owned(), after))
+    }
+
+    /// Whether a command line with these words in it was killed there; the first word is the command.
+    pub(crate) fn met_in(&self, effect: &str, after: bool, command: &str) -> bool {
+        let words: Vec<&str> = command.split(' ').collect();
+        let fits = |line: &str| {
+            let line: Vec<&str> = line.split(' ').collect();
+            line.first() == words.first() && words.iter().all(|word| line.contains(word))
+        };
+        self.commands.iter().any(|(name, moment, line)| name == effect && *moment == after && fits(line))
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
-        for (moment, count) in &other.0 {
-            *self.0.entry(moment.clone()).or_default() += count;
+        for (moment, count) in &other.moments {
+            *self.moments.entry(moment.clone()).or_default() += count;
         }
+        self.commands.extend(other.commands.iter().cloned());
     }
 
     /// The kills that a trace tells of.
     pub(crate) fn traced(trace: &Path) -> Self {
         let mut kills = Self::default();
-        for line in fs::read_to_string(trace).unwrap_or_default().lines() {
-            let cells: Vec<&str> = line.split('\t').collect();
-            assert_eq!(cells.len(), 5, "a line of a trace: {line:?}");
-            if let Some(word) = cells[4].strip_prefix("killed ") {
-                *kills.0.entry((cells[3].to_owned(), word == "after")).or_default() += 1;
+        for Traced { effect, moment, command } in trace_of(trace) {
+            if let Some(word) = moment.strip_prefix("killed ") {
+                let after = word == "after";
+                *kills.moments.entry((effect.clone(), after)).or_default() += 1;
+                kills.commands.insert((effect, after, command));
             }
         }
         kills

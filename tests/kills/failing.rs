@@ -7,9 +7,10 @@ use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 
 use crate::commands::{QUERY, lose_state, near_its_end};
-use crate::deaths::{FAULT, TRACE, counted, must_die, restart_until_done, side_by_side};
+use crate::deaths::{FAULT, TRACE, counted, must_die, restart_until_done, side_by_side, trace_of};
 use crate::documents::windows;
 use crate::embedded::{DRAIN, all_is_done, copy_of, half_way, landed};
+use crate::kinds::Kind;
 use crate::support::Project;
 
 /// Lives that it may take until each of some effects has failed once: several in one life, but for those that end it.
@@ -64,16 +65,14 @@ pub(crate) const ON_THE_WAY: &[&str] = &[
 /// The failures that a trace tells of.
 pub(crate) fn traced(trace: &Path) -> Failures {
     let mut failures = Failures::new();
-    for line in fs::read_to_string(trace).unwrap_or_default().lines() {
-        let cells: Vec<&str> = line.split('\t').collect();
-        assert_eq!(cells.len(), 5, "a line of a trace: {line:?}");
-        let way = match cells[4] {
+    for line in trace_of(trace) {
+        let way = match line.moment.as_str() {
             "failed before" => "before",
             "failed after" => "after",
             "late" => "slowly",
             _ => continue,
         };
-        failures.insert((cells[3].to_owned(), way));
+        failures.insert((line.effect, way));
     }
     failures
 }
@@ -85,7 +84,13 @@ pub(crate) fn fail_each(project: &mut Project, command: &[&str], effects: &[&str
 }
 
 /// The same with one more fault that leads there.
-fn fail_with(project: &mut Project, command: &[&str], effects: &[&str], way: &'static str, more: &str) {
+pub(crate) fn fail_with(
+    project: &mut Project,
+    command: &[&str],
+    effects: &[&str],
+    way: &'static str,
+    more: &str,
+) {
     let trace = project.path("trace");
     project.set(TRACE, trace.to_str().unwrap());
     let mut left: Vec<&str> = effects.to_vec();
@@ -192,25 +197,30 @@ pub(crate) fn embedded() -> &'static Failures {
     })
 }
 
+/// The proof of completeness, on each kind of deployment.
 #[test]
 fn every_effect_fails_before_it_after_it_and_happens_late() {
     #[cfg_attr(not(feature = "aws"), allow(unused_mut))]
-    let mut failures = embedded().clone();
+    let mut all = vec![(Kind::Embedded, embedded().clone())];
     #[cfg(feature = "aws")]
     {
-        failures.extend(crate::stopping::failures().iter().cloned());
-        failures.extend(crate::failing_cloud::failures().into_iter().flatten().cloned());
+        let mut failures = crate::stopping::failures().clone();
+        let servers = [crate::failing_cloud::failures(), crate::rarer_cloud::failures()];
+        failures.extend(servers.into_iter().flatten().flatten().cloned());
+        all.push((Kind::Aws, failures));
     }
     counted(
         "failures",
-        failures.len(),
-        "failures of the built binary's effects, without its death: before, after and late",
+        all.iter().map(|(_, failures)| failures.len()).sum(),
+        "failures of the built binary's effects, without its death: before, after and late, on each kind of deployment",
     );
-    let names = sluicegate::effects::ALL.iter().chain(sluicegate_state::effects::ALL);
-    let moments = names.flat_map(|name| WAYS.iter().map(|way| ((*name).to_owned(), *way)));
-    let missed: Vec<_> =
-        moments.filter(|moment| crate::can_be_met(&moment.0) && !failures.contains(moment)).collect();
-    assert!(missed.is_empty(), "no failure met (name, way): {missed:?}");
+    for (kind, failures) in all {
+        let moments = kind.effects().flat_map(|name| WAYS.iter().map(move |way| (name.to_owned(), *way)));
+        let missed: Vec<_> = moments.filter(|moment| !failures.contains(moment)).collect();
+        assert!(missed.is_empty(), "no failure met (name, way) on {kind:?}: {missed:?}");
+        let strangers: Vec<_> = failures.iter().filter(|(name, _)| kind.lacks(name).is_some()).collect();
+        assert!(strangers.is_empty(), "said not to exist on {kind:?}, and met: {strangers:?}");
+    }
 }
 
 /// A drain that meets these faults, and then, if it was ended by them, another one in peace.

@@ -15,6 +15,7 @@ use crate::deaths::{
 use crate::documents::windows;
 use crate::embedded::DRAIN;
 use crate::failing::{Failures, traced};
+use crate::kinds::Kind;
 
 /// The journal cannot be written once, and the drain does not wait until it can.
 const NOT_JOURNALED: &str = "journal.commit:1:before";
@@ -24,16 +25,17 @@ const WORKERS: usize = 3;
 /// How an effect goes wrong: by a death, or by a failure.
 type Fate = (&'static str, &'static str);
 
-/// A query that a person stops, and that meets its fate at that; how it ended, and how often Athena was asked to stop.
-fn stopped_query((variable, word): Fate, trace: &Path) -> (ExitStatus, usize) {
-    let world = World::with_athena(Mood::Runs);
+/// A query that a person stops, and that may meet its fate at that; how it ended.
+fn stopped_query(world: &World, fate: Option<Fate>, trace: &Path) -> ExitStatus {
+    let known = world.athena.statements().len();
     let mut query = world.command(&["query", "SELECT 1"]);
-    query.env(variable, format!("query.stop:1:{word}")).env(TRACE, trace);
+    if let Some((variable, word)) = fate {
+        query.env(variable, format!("query.stop:1:{word}")).env(TRACE, trace);
+    }
     let mut query = query.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    crate::support::until("the statement runs", || (world.athena.statements().len() == 1).then_some(()));
+    crate::support::until("the statement runs", || (world.athena.statements().len() > known).then_some(()));
     interrupt(&query);
-    let status = crate::support::until("it ends", || query.try_wait().unwrap());
-    (status, world.athena.stops())
+    crate::support::until("it ends", || query.try_wait().unwrap())
 }
 
 fn interrupt(child: &Child) {
@@ -41,15 +43,20 @@ fn interrupt(child: &Child) {
     assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success(), "{kill}");
 }
 
-/// A statement is stopped, or left to its own end.
+/// A statement is stopped, or left to its own end; the next one is stopped as if nothing had been. It only reads, so
+/// there is nothing else to look at.
 fn a_statement(fate: Fate, trace: &Path) {
-    let (status, stops) = stopped_query(fate, trace);
-    assert_eq!(stops, usize::from(fate.1 != "before"), "{fate:?}");
+    let world = World::with_athena(Mood::Runs);
+    let status = stopped_query(&world, Some(fate), trace);
+    let stops = usize::from(fate.1 != "before");
+    assert_eq!(world.athena.stops(), stops, "{fate:?}");
     if fate.0 == KILL_AT {
         assert!(was_killed(status), "{fate:?}: {status}");
     } else {
         assert_eq!(status.code(), Some(1), "{fate:?}: {:?}", status.signal());
     }
+    assert_eq!(stopped_query(&world, None, trace).code(), Some(1), "after {fate:?}");
+    assert_eq!(world.athena.stops(), stops + 1, "after {fate:?}");
 }
 
 /// Messages that were taken, and that the journal did not take, are all there for the next drain.
@@ -108,7 +115,7 @@ pub(crate) fn failures() -> &'static Failures {
 fn an_end_that_came_too_soon_is_killed_and_fails_too() {
     let kills = kills();
     counted("kills-ends", kills.count(), "kills of a program that stops a statement, or gives messages back");
-    for effect in ["query.stop", "inbox.give_back"].into_iter().filter(|effect| crate::can_be_met(effect)) {
+    for effect in Kind::Aws.effects().filter(|name| ["query.stop", "inbox.give_back"].contains(name)) {
         for after in [false, true] {
             assert!(kills.met(effect, after), "{effect}: {}", moment(after));
         }

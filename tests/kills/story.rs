@@ -1,13 +1,14 @@
 //! What each effect is to the reader: what is on disk when the process is killed before it or after it, and what the next
 //! process does. In the order in which a document meets them; then those of rarer occasions.
 //!
-//! The crash tests make docs/crash-safety.md of this and of their trace; the tests with real kills hold that each line
-//! here was met by a real kill, before and after, in the command that it names.
+//! The crash tests make docs/crash-safety.md of this and of their trace. The tests with real kills hold that the effect of
+//! each line was met by a real kill, before and after, in the command that the line names, and that everything was there
+//! once after the restart. What the three cells say of the time between is in words, which no test reads.
 
 /// One effect.
 pub(crate) struct Line {
     pub(crate) effect: &'static str,
-    /// The command that is killed.
+    /// The command that is killed, and after a comma what leads there.
     pub(crate) command: &'static str,
     pub(crate) before: &'static str,
     pub(crate) after: &'static str,
@@ -45,7 +46,7 @@ pub(crate) const ON_THE_WAY: &[Line] = &[
         "drain",
         "nothing of this command",
         "the command line, without an end",
-        "the log keeps the command that never ended",
+        "the log notes that the command ended with its process, without an exit status",
     ),
     line(
         "ledger.migrate",
@@ -71,15 +72,15 @@ pub(crate) const ON_THE_WAY: &[Line] = &[
     line(
         "journal.commit",
         "drain",
-        "the document lies in the landing, and its message is still in the queue",
-        "the journal knows the document; the message is not acknowledged",
-        "the message comes again and is counted as a redelivery; one document stays one document",
+        "the document lies in the landing; where a queue tells of it, the message is still there",
+        "the journal knows the document; a message is not acknowledged",
+        "a message comes again and is counted as a redelivery, a folder is walked through again; one document stays one document",
     ),
     line(
         "inbox.acknowledge",
         "drain",
-        "the journal knows the document; the message is still in the queue",
-        "the journal knows the document; the message is gone",
+        "the journal knows the document; where a queue tells of it, the message is still there",
+        "the journal knows the document; a message is gone",
         "the document is sealed; a message that comes again is a redelivery",
     ),
     line(
@@ -277,7 +278,7 @@ pub(crate) const RARER: &[Line] = &[
     ),
     line(
         "inbox.give_back",
-        "drain or listen, at an end that came before the journal",
+        "drain, and so listen, at an end that came before the journal",
         "messages that were taken and not journaled are hidden in the queue",
         "the queue hands them out again",
         "what is hidden shows again when its visibility timeout has passed; a drain waits for that",

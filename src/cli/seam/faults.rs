@@ -5,7 +5,7 @@
 //! - `SLUICEGATE_FAULT` is the same with one word more, `before`, `after` or `slowly`: the effect fails before it
 //!   happens, happens and its answer is lost, or happens late. The process goes on. Several are parted by commas.
 //! - `SLUICEGATE_TRACE` is a file to which each moment is appended: process, number of the effect, number of it among
-//!   those of its name, name, moment.
+//!   those of its name, name, moment, command line.
 //!
 //! A text that cannot be read ends the process: a test that believes to kill, and does not, proves nothing.
 
@@ -60,6 +60,8 @@ struct RealFaults {
     kill: Option<Strike>,
     fail: Vec<Strike>,
     trace: Option<File>,
+    /// As the trace tells it: in one line, without tabs.
+    command: String,
     counts: Mutex<Counts>,
 }
 
@@ -86,6 +88,7 @@ pub(super) fn from_environment() -> Seam {
         kill: kill.map(|text| read(KILL_AT, &text)),
         fail: fail.iter().flat_map(|text| text.split(',')).map(|text| read(FAULT, text)).collect(),
         trace: trace.map(open),
+        command: std::env::args().skip(1).collect::<Vec<_>>().join(" ").replace(['\t', '\n'], " "),
         counts: Mutex::default(),
     }))
 }
@@ -121,7 +124,8 @@ impl RealFaults {
     /// One write a line, so that lines of several threads and processes never mix.
     fn tell(&self, effect: &str, (all, same): Numbers, moment: &str) {
         if let Some(mut file) = self.trace.as_ref() {
-            let line = format!("{}\t{all}\t{same}\t{effect}\t{moment}\n", std::process::id());
+            let (process, command) = (std::process::id(), &self.command);
+            let line = format!("{process}\t{all}\t{same}\t{effect}\t{moment}\t{command}\n");
             file.write_all(line.as_bytes()).unwrap_or_else(|error| panic!("{TRACE}: {error}"));
         }
     }
