@@ -100,6 +100,10 @@ pub(super) fn drain_config(
         }
         tracing::warn!("{missing}");
     }
+    // Before there is a session: whoever begins one has the time to say farewell, also while nobody listens yet.
+    if intake != Intake::Nothing && config.settings.inbox.is_elsewhere() {
+        asked.listens();
+    }
     let mut session = Session::begin(config, seam(), clock.clone())?;
     let surroundings = Surroundings {
         clock: clock.clone(),
@@ -129,9 +133,6 @@ fn work(
     let mut waiting = Vec::new();
     let Parts { stages, pulses } = parts(config, context, intake, &mut waiting)?;
     let bell = Arc::new(Bell::new(stages.len()));
-    if intake != Intake::Nothing && config.settings.inbox.is_elsewhere() {
-        asked.listens();
-    }
     asked.stops(&bell);
     if options.watch {
         manager::announce(&bell, pulses);

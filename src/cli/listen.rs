@@ -23,6 +23,10 @@ pub(super) fn listen(flags: &Flags) -> Result<Exit, Stop> {
     let config = load_config(flags)?;
     assemble::refuse_unsupported(&config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    // Before there is a session: whoever begins one has the time to say farewell, also while nobody listens yet.
+    if config.settings.inbox.is_elsewhere() {
+        asked.listens();
+    }
     let session = Session::begin(&config, seam(), clock.clone())?;
     let surroundings = Surroundings {
         clock,
@@ -43,9 +47,6 @@ pub(super) fn listen(flags: &Flags) -> Result<Exit, Stop> {
         stages.push(Box::new(listener));
     }
     let bell = Arc::new(Bell::new(stages.len()));
-    if config.settings.inbox.is_elsewhere() {
-        asked.listens();
-    }
     asked.stops(&bell);
     manager::announce(&bell, pulses);
     let run = RunOptions { watch: true, patience: Duration::ZERO };

@@ -70,13 +70,15 @@ impl FolderInbox {
     }
 
     /// Walks through the landing, once for all that it has: what may be taken is offered piece by piece.
-    fn look(&mut self, now: Timestamp) {
+    fn look(&mut self) {
+        let began = self.clock.now();
         let found = self.walk();
+        let ended = self.clock.now();
         let present: HashSet<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
         self.young.retain(|key, _| present.contains(key.as_str()));
         let total = found.len();
         let settled: VecDeque<_> =
-            found.into_iter().filter(|(key, stamp)| self.has_settled(key, *stamp, now)).collect();
+            found.into_iter().filter(|(key, stamp)| self.has_settled(key, *stamp, began, ended)).collect();
         self.unsettled = (total - settled.len()) as u64;
         self.settled = settled;
     }
@@ -103,23 +105,24 @@ impl FolderInbox {
         found
     }
 
-    /// Whether a file may be taken now.
-    fn has_settled(&mut self, key: &str, stamp: FileStamp, now: Timestamp) -> bool {
-        let age = now - stamp.modified();
+    /// Whether a file may be taken, that was seen so in a look from `began` to `ended`: at some moment of it, so that the time
+    /// between two looks is counted from the end of the first to the beginning of the second.
+    fn has_settled(&mut self, key: &str, stamp: FileStamp, began: Timestamp, ended: Timestamp) -> bool {
+        let age = began - stamp.modified();
         if age >= SETTLED_AGE {
             self.young.remove(key);
             return true;
         }
         match self.young.get(key) {
             Some((before, since)) if *before == stamp => {
-                let settled = now - *since >= SETTLING_TIME || now < *since;
+                let settled = began - *since >= SETTLING_TIME || began < *since;
                 if settled {
                     self.young.remove(key);
                 }
                 settled
             }
             _ => {
-                self.young.insert(key.to_owned(), (stamp, now));
+                self.young.insert(key.to_owned(), (stamp, ended));
                 false
             }
         }
@@ -166,7 +169,7 @@ impl Inbox for FolderInbox {
         self.offered.clear();
         // What was offered and not acknowledged is found again by a later look.
         if self.settled.is_empty() {
-            self.look(self.clock.now());
+            self.look();
         }
         let count = self.settled.len().min(DELIVERY_FILES);
         let offer: Vec<_> = self.settled.drain(..count).collect();
@@ -199,6 +202,7 @@ mod tests {
     use std::fs;
     use std::os::unix::ffi::OsStrExt;
     use std::process::Command;
+    use std::sync::Mutex;
 
     use super::*;
     use crate::ports::clock::SystemClock;
@@ -275,5 +279,29 @@ mod tests {
         );
         let failure = inbox.poll().unwrap_err();
         assert!(failure.message.contains("cannot read the folder"), "{failure}");
+    }
+
+    /// Tells one time after the other.
+    struct Times(Mutex<VecDeque<Timestamp>>);
+
+    impl Clock for Times {
+        fn now(&self) -> Timestamp {
+            self.0.lock().unwrap().pop_front().unwrap()
+        }
+    }
+
+    #[test]
+    fn a_look_that_takes_long_is_no_time_between_looks() {
+        let (_folder, landing, mut inbox) = landing();
+        let path = landing.join("invoice.txt");
+        fs::write(&path, "x").unwrap();
+        let written = Timestamp::from(fs::metadata(&path).unwrap().modified().unwrap());
+        let looks = [(0, 300), (310, 320), (510, 520)];
+        let times = looks.iter().flat_map(|(began, ended)| [*began, *ended]);
+        let times = times.map(|milliseconds| written + TimeDelta::milliseconds(milliseconds)).collect();
+        inbox.clock = Arc::new(Times(Mutex::new(times)));
+        // The first may have seen it at its end, and the second at its beginning.
+        assert_eq!([arrivals(&mut inbox), arrivals(&mut inbox)], [vec![], vec![]]);
+        assert_eq!(arrivals(&mut inbox).len(), 1);
     }
 }

@@ -63,10 +63,10 @@ pub(crate) fn read(log: &Path, process: usize) -> Vec<Line> {
     lines
 }
 
-/// A line of the program's own trace: process, two numbers, name, moment.
+/// A line of the program's own trace: process, two numbers, name, moment, command.
 fn moment(text: &str) -> Event {
     let cells: Vec<&str> = text.split('\t').collect();
-    let [_, _, _, effect, moment] = cells[..] else { panic!("a line of a trace: {text:?}") };
+    let [_, _, _, effect, moment, _] = cells[..] else { panic!("a line of a trace: {text:?}") };
     assert!(["before", "after"].contains(&moment), "nothing fails here: {text:?}");
     Event::Moment { effect: effect.to_owned(), after: moment == "after" }
 }

@@ -24,7 +24,7 @@ use crate::events::read_message;
 use crate::failure::{Failure, Outcome};
 use crate::ports::inbox::{Delivery, Inbox, Poll};
 
-use queue::{MOST_AT_ONCE, Queue, Received};
+use queue::{Counts, MOST_AT_ONCE, Queue, Received};
 use watch::Receivers;
 
 /// What arrivals from here say about where they came from.
@@ -100,6 +100,8 @@ pub struct SqsInbox {
     was_empty: bool,
     /// Since when a drain has found nothing but hidden messages.
     hidden_since: Option<Instant>,
+    /// It has looked once more since it found nothing hidden.
+    looked_again: bool,
     /// What the last poll brought and nobody has acknowledged.
     unacknowledged: BTreeSet<String>,
 }
@@ -122,6 +124,7 @@ impl SqsInbox {
             receivers: None,
             was_empty: false,
             hidden_since: None,
+            looked_again: false,
             unacknowledged: BTreeSet::new(),
         }
     }
@@ -167,10 +170,13 @@ impl SqsInbox {
 
     /// Messages that a drain which found none still waits for.
     fn hidden(&mut self) -> u64 {
-        let hidden = self.queue.block_on(self.queue.hidden());
+        let Counts { hidden, visible } = self.queue.block_on(self.queue.counts());
         if hidden == 0 {
-            // What was hidden at the last look may have come back between the receiving and the counting: one more look.
-            return u64::from(self.hidden_since.take().is_some());
+            // What was hidden may have come back between the receiving and the counting: one more look. Not more than one, for
+            // a count lags behind what was deleted.
+            let again = self.hidden_since.take().is_some() || (visible > 0 && !self.looked_again);
+            self.looked_again = again;
+            return u64::from(again);
         }
         let since = *self.hidden_since.get_or_insert_with(Instant::now);
         if since.elapsed() < longest_hidden(&self.options) { hidden } else { 0 }
@@ -221,7 +227,7 @@ impl Inbox for SqsInbox {
             _ => 0,
         };
         if !received.is_empty() {
-            self.hidden_since = None;
+            (self.hidden_since, self.looked_again) = (None, false);
         }
         let deliveries: Vec<Delivery> =
             received.into_iter().map(|received| self.delivery(received)).collect();

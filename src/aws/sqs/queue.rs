@@ -33,6 +33,15 @@ pub(super) struct Received {
     pub(super) receipt: String,
 }
 
+/// How many messages a queue has.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    /// Received and not deleted.
+    pub(super) hidden: u64,
+    /// To be had.
+    pub(super) visible: u64,
+}
+
 /// One queue. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Queue {
@@ -69,19 +78,24 @@ impl Queue {
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(received).collect())
     }
 
-    /// How many messages somebody has received and nobody has deleted yet, as far as the queue knows: the count is
-    /// approximate. None where we may not ask, or get no answer: it only tells how long to wait.
-    pub(super) async fn hidden(&self) -> u64 {
-        let count = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
-        let request = self.sqs().get_queue_attributes().queue_url(&self.url).attribute_names(count.clone());
-        match request.send().await {
+    /// How many messages somebody has received and nobody has deleted yet, and how many others there are, as far as the queue
+    /// knows: the counts are approximate. None where we may not ask, or get no answer: they only tell how long to wait.
+    pub(super) async fn counts(&self) -> Counts {
+        let [hidden, visible] = [
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+            QueueAttributeName::ApproximateNumberOfMessages,
+        ];
+        let request = self.sqs().get_queue_attributes().queue_url(&self.url);
+        let names = vec![hidden.clone(), visible.clone()];
+        match request.set_attribute_names(Some(names)).send().await {
             Ok(answer) => {
-                let text = answer.attributes().and_then(|attributes| attributes.get(&count));
-                text.and_then(|text| text.parse().ok()).unwrap_or(0)
+                let count = |name| answer.attributes()?.get(name)?.parse().ok();
+                let [hidden, visible] = [&hidden, &visible].map(|name| count(name).unwrap_or(0));
+                Counts { hidden, visible }
             }
             Err(error) => {
-                tracing::debug!("{}", self.trouble("counting the hidden messages of", &error));
-                0
+                tracing::debug!("{}", self.trouble("counting the messages of", &error));
+                Counts::default()
             }
         }
     }
