@@ -119,12 +119,13 @@ fn a_file_renamed_into_place_is_taken_once_and_a_newer_one_over_it_too() {
     project.drain(0);
 }
 
-/// Journals what lies in the landing, and nothing else.
-fn listen_until_pending(project: &Project, count: u64) {
+/// Journals what lies in the landings, which is so many documents of each job, and nothing else.
+pub(crate) fn listen_until_pending(project: &Project, counts: &[u64]) {
     let listen = project.start(&["listen"]);
     until("everything is journaled", || {
         let list = project.run(&["jobs", "list", "--output", "json"]).exits(0).json();
-        (list["jobs"][0]["pending"] == count).then_some(())
+        let pending = list["jobs"].as_array().unwrap().iter().map(|job| job["pending"].as_u64().unwrap());
+        pending.eq(counts.iter().copied()).then_some(())
     });
     assert!(!project.path("var/warehouse.db").exists(), "listening never touches the warehouse");
     listen.signal("TERM");
@@ -140,7 +141,7 @@ fn what_is_overwritten_or_deleted_before_it_is_read_is_told_and_the_newer_conten
     {
         project.land(key, invoice.text().as_bytes(), landed(index));
     }
-    listen_until_pending(&project, 3);
+    listen_until_pending(&project, &[3]);
     project.land("changed.txt", new.text().as_bytes(), landed(10));
     fs::remove_file(project.landing().join("gone.txt")).unwrap();
     let summary = project.drain(3);
