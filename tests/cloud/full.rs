@@ -36,10 +36,11 @@ fn a_full_disk_under_the_journal_leaves_the_messages_in_the_queue() {
     disk.fill();
     world.upload(&others);
     until("it says so", || listen.told().contains(REFUSED).then_some(()));
-    let taken = journaled(&disk.path).unwrap();
-    assert!(taken < 1 + MANY, "the disk is full");
     until("what is not in the journal is in the queue, and nothing else is", || {
-        (journaled(&disk.path)? == taken && world.messages() == 1 + MANY - taken).then_some(())
+        // There may be room for a few messages where there is none for more of them.
+        let taken = journaled(&disk.path)?;
+        assert!(taken < 1 + MANY, "the disk is full");
+        (world.messages() == 1 + MANY - taken).then_some(())
     });
     machine.run(&["status"]).exits(3).prints("so nothing is acknowledged").prints("df -h state");
 

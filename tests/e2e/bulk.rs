@@ -1,6 +1,9 @@
 //! Goal: many files of every kind, drained once or with the drain killed again and again, leave exactly what an
 //! independent oracle says, once.
 
+use std::fs;
+use std::ops::Range;
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
@@ -89,23 +92,56 @@ fn kill_during_drain(project: &Project, steps: u64, then: Duration) -> bool {
     at_work
 }
 
+/// Documents that have landed, taken away to land again as they were, the oldest first.
+struct Aside<'a> {
+    project: &'a Project,
+    documents: Vec<&'a Document>,
+}
+
+impl<'a> Aside<'a> {
+    fn take(project: &'a Project, documents: &'a [Document]) -> Self {
+        let mut documents: Vec<&Document> = documents.iter().collect();
+        documents.sort_by_key(|document| document.modified);
+        let aside = Self { project, documents };
+        fs::create_dir(aside.place("")).unwrap();
+        for (number, document) in aside.documents.iter().enumerate() {
+            fs::rename(project.landing().join(&document.key), aside.place(&number.to_string())).unwrap();
+        }
+        aside
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        self.project.path("aside").join(name)
+    }
+
+    fn land(&self, numbers: Range<usize>) {
+        for number in numbers {
+            let landing = self.project.landing().join(&self.documents[number].key);
+            fs::rename(self.place(&number.to_string()), landing).unwrap();
+        }
+    }
+}
+
 /// Drains `documents` while the drain is killed at least `kills` times, at moments that follow from `seed`.
 pub(crate) fn drained_with_kills(project: &Project, documents: &[Document], seed: u64, kills: u64) {
     let landed = landed(project, documents);
     let expected = Expected::of(documents);
     let mut random = Random::new(seed);
-    // Three objects come of most batches. The steps between kills use up a part of them only, since a drain moves on
-    // while it is watched and killed; so every kill meets one at work.
-    let objects = 3 * documents.len() as u64 / project.batch_documents();
-    let most_steps = (objects / kills * 2 / 3).max(2);
+    // New documents land before each drain, so that every kill meets one at work, however much an earlier one did before
+    // it was killed. On a machine that stands still for a while some drains may be done before.
+    let aside = Aside::take(project, documents);
+    let lives = 2 * kills as usize;
+    let portion = documents.len().div_ceil(lives);
+    // Three objects come of most batches.
+    let objects = 3 * portion as u64 / project.batch_documents();
+    let most_steps = (objects * 2 / 3).max(2);
     let mut killed = 0;
-    for _ in 0..2 * kills {
+    for life in 0..lives {
+        let end = |life: usize| documents.len().min(life * portion);
+        aside.land(end(life)..end(life + 1));
         let steps = random.below(most_steps);
         let then = Duration::from_micros(random.below(25_000));
         killed += u64::from(kill_during_drain(project, steps, then));
-        if killed >= kills {
-            break;
-        }
     }
     assert!(killed >= kills, "seed {seed}: only {killed} drains were killed at work");
     let last = project.run(&["drain", "--output", "json"]);

@@ -19,6 +19,7 @@ mod large;
 mod printing;
 mod processes;
 mod replaying;
+mod stalls;
 mod storage;
 mod trouble;
 mod two_jobs;

@@ -2,27 +2,40 @@
 //! a state folder at a time, and the next run goes on from there.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::checker::check;
 use crate::corpus::{Invoice, Random, corpus};
 use crate::oracle::Expected;
-use crate::support::{Project, Running, Snapshot, files_under, until};
+use crate::stalls::Stalls;
+use crate::support::{Ended, Project, Running, Snapshot, files_under, until};
 
 const SIGNALS: [&str; 2] = ["TERM", "INT"];
+/// What is promised, on a machine that goes on meanwhile.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 fn some_invoice(number: u64) -> String {
     Invoice::made_up(&mut Random::new(number), number).text()
 }
 
+/// Sends the signal; the end must come at once.
+#[track_caller]
+fn ends_at_once(running: Running, signal: &str) -> Ended {
+    let stalls = Stalls::watch();
+    running.signal(signal);
+    let began = Instant::now();
+    let (ended, _) = running.wait();
+    let over = Instant::now();
+    let took = over - began;
+    let stalled = stalls.between(began, over);
+    assert!(took - stalled <= AT_ONCE, "SIG{signal} took {took:?}, stalls of {stalled:?}: {ended:#?}");
+    ended
+}
+
 /// Sends the signal; the exit status must be `code`, and it must come at once.
 #[track_caller]
-fn stops(running: Running, signal: &str, code: i32) {
-    running.signal(signal);
-    let (ended, took) = running.wait();
-    let ended = ended.exits(code);
-    assert!(took <= AT_ONCE, "SIG{signal} took {took:?}: {ended:#?}");
+fn stops(running: Running, signal: &str, code: i32) -> Ended {
+    ends_at_once(running, signal).exits(code)
 }
 
 /// Whoever holds the right to drain has written who he is.
@@ -61,11 +74,16 @@ fn a_drain_that_is_stopped_says_so_and_the_next_one_completes() {
         let project = Project::with_batches_of(10);
         project.land_all(&documents);
         let landed = Snapshot::of(&project.landing());
+        // No batch comes to its end before the signal, however late that is sent: a file lies where a folder belongs.
+        let items = project.path("var/curated/invoice_items");
+        std::fs::create_dir_all(items.parent().unwrap()).unwrap();
+        std::fs::write(&items, "in the way").unwrap();
         let drain = project.start(&["drain"]);
         until("it has archived something", || {
             (files_under(&project.path("var/archive/invoices")).len() >= 5).then_some(())
         });
-        stops(drain, signal, 1);
+        stops(drain, signal, 1).tells("stopped");
+        std::fs::remove_file(&items).unwrap();
         project.drain(3);
         check(&project, &Expected::of(&documents), &landed);
     }
@@ -85,10 +103,9 @@ fn a_signal_at_any_moment_leaves_nothing_half_done() {
         // Before this moment the program may not yet have asked the kernel for the signal.
         until("it has begun", || (std::fs::metadata(&lock).is_ok() || drain.has_ended()).then_some(()));
         std::thread::sleep(Duration::from_micros(random.below(50_000)));
-        drain.signal("TERM");
-        let (ended, took) = drain.wait();
-        assert!(took <= AT_ONCE, "{took:?}: {ended:#?}");
-        assert!(ended.status.code().is_some(), "not ended by the signal itself: {ended:#?}");
+        let ended = if drain.has_ended() { drain.wait().0 } else { ends_at_once(drain, "TERM") };
+        // Stopped, done, or done with something for a person; never ended by the signal itself.
+        assert!(matches!(ended.status.code(), Some(0 | 1 | 3)), "{ended:#?}");
         assert!(!ended.stderr.contains("panicked"), "{ended:#?}");
         let _ = std::fs::remove_file(&lock);
     }

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::support::{Project, until};
 use crate::world::{
-    Blocked, as_told, by_hand, date, day, days_ago, discrepancies, invoice, kinds, land, machines_seen,
-    objects, reconcile,
+    Blocked, as_told, begins_today, by_hand, date, day, days_ago, discrepancies, invoice, kinds, land,
+    machines_seen, objects, reconcile,
 };
 
 /// Journals what has landed, without reading it.
@@ -69,15 +69,14 @@ fn a_week(project: Project) -> Project {
     project.set("SLUICEGATE_STATE", "var/state");
     fs::remove_dir_all(project.path("var/other")).unwrap();
     curated.free();
-    let far = "CAST('2999-01-01T00:00:00.000000Z' AS time_type)";
-    let far = match project.variable("SLUICEGATE_WAREHOUSE") {
-        Some(_) => far.replace("time_type", "timestamptz"),
-        None => far.replace("time_type", "text"),
-    };
+    // It counts as alive for some minutes; a sign of life from further ahead would be one of a clock that was wrong.
+    let ahead = chrono::Utc::now() + chrono::TimeDelta::minutes(4);
+    let time_type = project.variable("SLUICEGATE_WAREHOUSE").map_or("text", |_| "timestamptz");
+    let seen_at = format!("CAST('{}' AS {time_type})", ahead.format("%Y-%m-%dT%H:%M:%S%.6fZ"));
     by_hand(
         &project,
         &format!(
-            "INSERT INTO sluicegate_machine SELECT DISTINCT incarnation, 'elsewhere', {far}
+            "INSERT INTO sluicegate_machine SELECT DISTINCT incarnation, 'elsewhere', {seen_at}
          FROM sluicegate_batch WHERE published_at IS NULL"
         ),
     );
@@ -183,5 +182,5 @@ fn is_told_and_mended(project: &Project) {
     assert_eq!(day(&first, &date(6))["accepted"][0]["kind"], "changed_rows", "{first:#}");
     // Everything but today is closed now, and nothing has changed since.
     let next = reconcile(project, &[], 0);
-    assert_eq!(next["from"], date(0), "{next:#}");
+    assert!(begins_today(&next), "{next:#}");
 }

@@ -1,6 +1,7 @@
 //! Files of days ago, hands in the warehouse, and what a reconciliation says.
 
 use std::fs;
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use rusqlite::Connection;
@@ -11,16 +12,38 @@ use crate::support::{Ended, Project};
 
 const DAY: u64 = 86_400;
 
+/// Days since 1970, as they were when the first test asked: midnight may pass while the tests run, and a document of the
+/// day before yesterday is then still of the day that it landed on.
+static TODAY: LazyLock<u64> = LazyLock::new(day_now);
+
+fn day_now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() / DAY
+}
+
+fn noon(day: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(day * DAY + DAY / 2)
+}
+
+fn named(day: u64) -> String {
+    let at: chrono::DateTime<chrono::Utc> = noon(day).into();
+    at.format("%Y-%m-%d").to_string()
+}
+
 /// Noon, so many days ago.
 pub(crate) fn days_ago(days: u64) -> SystemTime {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-    SystemTime::UNIX_EPOCH + Duration::from_secs((now / DAY - days) * DAY + DAY / 2)
+    noon(*TODAY - days)
 }
 
 /// The day, as reports name it.
 pub(crate) fn date(days: u64) -> String {
-    let at: chrono::DateTime<chrono::Utc> = days_ago(days).into();
-    at.format("%Y-%m-%d").to_string()
+    named(*TODAY - days)
+}
+
+/// Whether a report begins today: everything before is closed, and nothing of it has changed since.
+#[track_caller]
+pub(crate) fn begins_today(report: &Value) -> bool {
+    let from = report["from"].as_str().unwrap();
+    (*TODAY..=day_now()).any(|day| from == named(day))
 }
 
 pub(crate) fn invoice(number: u64) -> Invoice {
