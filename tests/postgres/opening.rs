@@ -9,6 +9,7 @@ use sluicegate::postgres::{PostgresWarehouse, Recent};
 use sluicegate_state::seam::Seam;
 
 use crate::openssl::{is_there, openssl};
+use crate::program::until;
 use crate::server::Database;
 
 const PASSWORD: &str = "hunter2/&?@ é";
@@ -165,13 +166,7 @@ fn install(database: &Database, folder: &Path) -> bool {
         shell.batch_execute(&format!("ALTER SYSTEM SET {setting}")).unwrap();
     }
     shell.batch_execute("SELECT pg_reload_conf()").unwrap();
-    for _ in 0..50 {
-        std::thread::sleep(std::time::Duration::from_millis(100));
-        if database.select("SHOW ssl") == [["on"]] {
-            return true;
-        }
-    }
-    panic!("the server did not take the certificate");
+    until("the server takes the certificate", || (database.select("SHOW ssl") == [["on"]]).then_some(true))
 }
 
 #[test]
