@@ -43,8 +43,9 @@ struct SqsPostbox {
     mode: Mode,
 }
 
-/// How long an unacknowledged message stays hidden in this suite.
-const VISIBILITY: Duration = Duration::from_secs(2);
+/// How long an unacknowledged message stays hidden where the suite waits for that, and elsewhere: longer than a test takes.
+const SHORT: Duration = Duration::from_secs(2);
+const LONG: Duration = Duration::from_secs(600);
 
 impl SqsPostbox {
     fn new(emulator: &Emulator, mode: Mode) -> Self {
@@ -65,7 +66,7 @@ impl SqsPostbox {
     }
 
     fn take_the_test_event(&self) {
-        let mut inbox = self.sqs(Mode::Drain);
+        let mut inbox = self.sqs(Mode::Drain, LONG);
         loop {
             let deliveries = inbox.poll().unwrap().deliveries;
             if deliveries.is_empty() {
@@ -75,16 +76,26 @@ impl SqsPostbox {
         }
     }
 
-    fn sqs(&self, mode: Mode) -> SqsInbox {
+    /// Polls are short, and an end waits for all of them: one that is broken off would hide what comes later.
+    fn sqs(&self, mode: Mode, visibility: Duration) -> SqsInbox {
         let route = |_: &str, _: &str| Some("invoices".to_owned());
-        let options = SqsOptions { visibility: VISIBILITY, ..SqsOptions::default() };
+        let options = SqsOptions {
+            visibility,
+            long_poll: Duration::from_secs(1),
+            last_answer: Duration::from_secs(60),
+            ..SqsOptions::default()
+        };
         SqsInbox::new(self.emulator.clients.clone(), &self.url, Arc::new(route), mode, options)
     }
 }
 
 impl inbox_suite::Postbox for SqsPostbox {
     fn inbox(&self) -> Box<dyn Inbox> {
-        Box::new(self.sqs(self.mode))
+        Box::new(self.sqs(self.mode, LONG))
+    }
+
+    fn inbox_of_the_dying(&self) -> Box<dyn Inbox> {
+        Box::new(self.sqs(self.mode, SHORT))
     }
 
     fn announce(&self, key: &str, bytes: &[u8]) {
@@ -93,7 +104,11 @@ impl inbox_suite::Postbox for SqsPostbox {
 
     fn pass_time(&self) {
         // The queue's own clock decides when a message shows again; there is no condition to wait for but time.
-        std::thread::park_timeout(VISIBILITY + Duration::from_millis(100));
+        std::thread::park_timeout(SHORT + Duration::from_millis(100));
+    }
+
+    fn is_empty(&self) -> bool {
+        self.emulator.messages(&self.url) == 0
     }
 }
 
