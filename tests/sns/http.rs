@@ -7,10 +7,13 @@ use std::time::Duration;
 /// An answer: its status, and its text.
 pub(crate) type Answer = (u16, String);
 
+/// Whoever says nothing for so long has fallen silent.
+const SILENCE: Duration = Duration::from_secs(60);
+
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    stream.set_write_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.set_read_timeout(Some(SILENCE)).unwrap();
+    stream.set_write_timeout(Some(SILENCE)).unwrap();
     stream
 }
 

@@ -1,7 +1,5 @@
 //! How the built program reaches SNS: over HTTPS, to a host that proves its name, within limits, without redirects.
 
-use std::time::{Duration, Instant};
-
 use crate::authority::{ISSUER_URL, UNDER_INTERMEDIATE};
 use crate::http::post;
 use crate::message::{CERTIFICATE_URL, Message};
@@ -29,17 +27,17 @@ fn certificate_issuer_and_subscription_are_asked_for() {
     assert!(log.contains("is confirmed") && !log.contains(crate::message::TOKEN), "{log}");
 }
 
-/// Each is our trouble and not the message's: 503, and it comes again.
+/// Each is our trouble and not the message's: 503, and it comes again. SNS waits 15 seconds; a request is given up as a whole
+/// before that, and here that was not even needed.
 #[track_caller]
 fn unavailable(program: &Program, why: &str) {
     let mut listening = program.start(&["listen"]);
     let address = listening.address();
-    let began = Instant::now();
     let (status, _) = post(address, program.landed("a.txt").body().as_bytes());
     assert_eq!(status, 503, "{}", listening.log());
-    assert!(began.elapsed() < Duration::from_secs(10), "SNS waits 15 seconds: {:?}", began.elapsed());
     let log = listening.log();
     assert!(log.contains("certificate_unavailable") && log.contains(why), "{why}: {log}");
+    assert!(!log.contains("it took too long"), "{log}");
     assert!(program.store().notifications_for_key("a.txt").unwrap().is_empty());
 }
 

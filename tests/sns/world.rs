@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -53,12 +54,16 @@ impl Fetch for Net {
     }
 }
 
-/// What happens to an effect: nothing, or a failure before or after it.
+/// A moment: an effect, before it happens or after.
+type Moment = (&'static str, bool);
+
+/// What happens to an effect: nothing, or a failure before or after it; and nothing goes past a moment that is held.
 #[derive(Default)]
 pub(crate) struct Meddler {
-    faults: Mutex<Vec<(&'static str, bool)>>,
+    faults: Mutex<Vec<Moment>>,
     seen: Mutex<Vec<&'static str>>,
-    delay: Mutex<Option<(&'static str, Duration)>>,
+    held: Mutex<Option<Moment>>,
+    moved: Condvar,
 }
 
 impl Meddler {
@@ -67,9 +72,15 @@ impl Meddler {
         self.faults.lock().unwrap().push((effect, after));
     }
 
-    /// `effect` takes so much longer.
-    pub(crate) fn delay(&self, effect: &'static str, by: Duration) {
-        *self.delay.lock().unwrap() = Some((effect, by));
+    /// From now on nothing goes past this one moment, before `effect` or after it; what was held elsewhere goes on.
+    pub(crate) fn hold(&self, effect: &'static str, after: bool) {
+        *self.held.lock().unwrap() = Some((effect, after));
+        self.moved.notify_all();
+    }
+
+    pub(crate) fn release(&self) {
+        *self.held.lock().unwrap() = None;
+        self.moved.notify_all();
     }
 
     pub(crate) fn count(&self, effect: &str) -> usize {
@@ -77,6 +88,8 @@ impl Meddler {
     }
 
     fn meddle(&self, effect: &'static str, after: bool) -> Result<(), Injected> {
+        let held = self.held.lock().unwrap();
+        drop(self.moved.wait_while(held, |held| *held == Some((effect, after))).unwrap());
         let mut faults = self.faults.lock().unwrap();
         let Some(place) = faults.iter().position(|fault| *fault == (effect, after)) else { return Ok(()) };
         faults.remove(place);
@@ -87,11 +100,6 @@ impl Meddler {
 impl Fault for Meddler {
     fn before(&self, effect: &'static str) -> Result<(), Injected> {
         self.seen.lock().unwrap().push(effect);
-        let delay = self.delay.lock().unwrap().filter(|(delayed, _)| *delayed == effect);
-        if let Some((_, by)) = delay {
-            // The effect is slow on purpose; nothing is waited for here.
-            std::thread::sleep(by);
-        }
         self.meddle(effect, false)
     }
 
@@ -107,6 +115,8 @@ pub(crate) struct World {
     pub(crate) net: Arc<Net>,
     pub(crate) meddler: Arc<Meddler>,
     pub(crate) clock: Arc<ManualClock>,
+    /// How often a message was on its way to the journal.
+    routed: Arc<AtomicUsize>,
     bell: Arc<Bell>,
     running: Option<JoinHandle<()>>,
     folder: TempDir,
@@ -122,9 +132,12 @@ impl World {
         let meddler = Arc::new(Meddler::default());
         let clock = Arc::new(ManualClock::new(&chrono::Utc::now().to_rfc3339()));
         let seam = Seam::with_fault(meddler.clone());
+        let routed = Arc::new(AtomicUsize::new(0));
+        let counted = routed.clone();
         let parts = SnsParts {
             topic: TopicArn::parse(TOPIC).unwrap(),
-            route: Arc::new(|bucket, key| {
+            route: Arc::new(move |bucket, key| {
+                counted.fetch_add(1, Ordering::SeqCst);
                 (bucket == "landing" && key.ends_with(".txt")).then(|| "invoices".to_owned())
             }),
             clock: clock.clone(),
@@ -142,11 +155,17 @@ impl World {
             let stages: Vec<Box<dyn Stage>> = vec![Box::new(listener)];
             run(&context, &rung, stages, RunOptions { watch: true, patience: Duration::ZERO }).unwrap();
         });
-        Some(Self { authority, address, net, meddler, clock, bell, running: Some(running), folder })
+        let running = Some(running);
+        Some(Self { authority, address, net, meddler, clock, routed, bell, running, folder })
     }
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Messages about objects that were verified, and either are in the journal's queue or will be in a moment.
+    pub(crate) fn routed(&self) -> usize {
+        self.routed.load(Ordering::SeqCst)
     }
 
     /// A signed message that an object landed.
@@ -190,9 +209,14 @@ impl World {
         until(&format!("{count} refusals {reason}"), || told().is_some_and(|total| total.count == count));
     }
 
+    /// Asks it to stop, as a signal does.
+    pub(crate) fn ask_to_stop(&self) {
+        self.bell.stop();
+    }
+
     /// Stops as a signal does, and waits for the end.
     pub(crate) fn stop(&mut self) {
-        self.bell.stop();
+        self.ask_to_stop();
         if let Some(running) = self.running.take() {
             running.join().unwrap();
         }
@@ -201,7 +225,9 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        self.bell.stop();
+        self.ask_to_stop();
+        // A test that fails leaves nothing held.
+        self.meddler.release();
         if let Some(running) = self.running.take() {
             let _ = running.join();
         }
