@@ -349,10 +349,11 @@ fn a_queue_that_refuses_is_not_stormed() {
         let headers = vec![("Content-Type".to_owned(), "application/x-amz-json-1.0".to_owned())];
         Reply::Full(403, headers, refusal.as_bytes().to_vec())
     });
-    let mut inbox = inbox(&clients(&server.endpoint), QUEUE, Mode::Watch, SqsOptions::default());
+    let options = SqsOptions::default();
+    let mut inbox = inbox(&clients(&server.endpoint), QUEUE, Mode::Watch, options);
     let began = Instant::now();
     let mut failures = 0;
-    while began.elapsed() < Duration::from_secs(3) {
+    while failures == 0 || began.elapsed() < Duration::from_secs(3) {
         match inbox.poll() {
             Err(failure) => {
                 assert_eq!(failure.kind, FailureKind::Transient);
@@ -361,20 +362,38 @@ fn a_queue_that_refuses_is_not_stormed() {
             }
             Ok(poll) => assert!(poll.deliveries.is_empty()),
         }
+        assert!(failures > 0 || began.elapsed() < Duration::from_secs(60), "a refusal is told");
     }
-    assert!(failures > 0);
-    assert!(server.seen().len() <= 16, "{} requests in three seconds", server.seen().len());
+    let requests = server.seen().len();
+    // A receiver's pause is half a second at least, and from then on twice the last one, up to a quarter of a minute.
+    let longest = Duration::from_secs(15);
+    let pauses = (0..5).map(|number| Duration::from_millis(500) * (1 << number));
+    let pauses = pauses.chain(std::iter::repeat(longest));
+    let mut left = began.elapsed();
+    let tries = pauses.take_while(|pause| left.checked_sub(*pause).map(|rest| left = rest).is_some()).count();
+    let most = options.receivers * (1 + tries);
+    assert!(requests <= most, "{requests} requests in {:?}", began.elapsed());
 }
 
+/// Only an answer that comes at once is one for which a queue has not waited. A machine that stands still makes others look
+/// slow, so the best of some tries counts: a storm is one in each.
 #[test]
 fn a_queue_that_does_not_wait_is_not_stormed() {
-    let server = FakeServer::start(|_| sqs_json("{}"));
-    let mut inbox = inbox(&clients(&server.endpoint), QUEUE, Mode::Watch, SqsOptions::default());
-    let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(2) {
-        assert!(inbox.poll().unwrap().deliveries.is_empty());
-    }
-    assert!(server.seen().len() <= 20, "{} requests in two seconds", server.seen().len());
+    let requests = || {
+        let server = FakeServer::start(|_| sqs_json("{}"));
+        let options = SqsOptions::default();
+        let mut inbox = inbox(&clients(&server.endpoint), QUEUE, Mode::Watch, options);
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(2) {
+            assert!(inbox.poll().unwrap().deliveries.is_empty());
+        }
+        let requests = server.seen().len();
+        // A receiver's pause is half a second at least.
+        let most = options.receivers * (1 + (began.elapsed().as_millis() / 500) as usize);
+        (requests > most).then(|| format!("{requests} requests in {:?}", began.elapsed()))
+    };
+    let tries: Vec<String> = (0..5).map_while(|_| requests()).collect();
+    assert!(tries.len() < 5, "{tries:?}");
 }
 
 pub(crate) fn operation(request: &Request) -> String {
@@ -384,10 +403,15 @@ pub(crate) fn operation(request: &Request) -> String {
 #[test]
 fn hidden_messages_are_waited_for_as_long_as_they_can_be_hidden() {
     let server = FakeServer::start_concurrent(|request| match operation(request).as_str() {
-        "ReceiveMessage" => sqs_json("{}"),
+        "ReceiveMessage" => {
+            // As a queue does that waits a little for messages.
+            std::thread::sleep(Duration::from_millis(50));
+            sqs_json("{}")
+        }
         _ => sqs_json(r#"{"Attributes":{"ApproximateNumberOfMessagesNotVisible":"3"}}"#),
     });
-    let options = SqsOptions { visibility: Duration::from_secs(1), ..SqsOptions::default() };
+    let second = Duration::from_secs(1);
+    let options = SqsOptions { visibility: second, long_poll: second, ..SqsOptions::default() };
     let mut drain = inbox(&clients(&server.endpoint), QUEUE, Mode::Drain, options);
     let began = Instant::now();
     assert_eq!(drain.poll().unwrap().unsettled, 3);
