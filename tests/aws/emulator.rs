@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::config::Credentials;
 use aws_sdk_s3::primitives::ByteStream;
@@ -60,14 +61,26 @@ pub(crate) fn emulator(kind: Kind) -> Option<Emulator> {
     Some(Emulator { kind, clients: clients(&endpoint), endpoint })
 }
 
-/// Clients of an endpoint on this machine.
+/// Tries of a request, as the product has them. Said here so that no `AWS_MAX_ATTEMPTS` of whoever runs the tests says it.
+const ATTEMPTS: u32 = 5;
+
+/// Clients of an endpoint on this machine. Nothing comes from the configuration of whoever runs the tests.
 pub(crate) fn clients(endpoint: &str) -> AwsClients {
     let credentials = Credentials::new("testkey", SECRET, None, None, "tests");
     let loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .profile_files(no_profiles())
+        .profile_name("default")
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
         .region(Region::new(REGION))
         .endpoint_url(endpoint)
         .credentials_provider(credentials);
     AwsClients::from_loader(loader).unwrap()
+}
+
+#[expect(deprecated, reason = "the new name is in a crate that nothing else here needs")]
+fn no_profiles() -> aws_config::profile::profile_file::ProfileFiles {
+    use aws_config::profile::profile_file::{ProfileFileKind, ProfileFiles};
+    ProfileFiles::builder().with_contents(ProfileFileKind::Config, "[default]\n").build()
 }
 
 /// A name that no other test has used, in this run or an earlier one.
