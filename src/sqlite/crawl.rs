@@ -6,6 +6,7 @@ use sluicegate_state::canary::{Canary, sings};
 use sluicegate_state::time::to_text;
 
 use crate::failure::{Failure, Outcome};
+use crate::ports::clock::Clock;
 use crate::ports::warehouse::{CrawlClaim, CrawlEnd, CrawlRequest, CrawlRow, OpenAttempt};
 
 use super::{CLOCK_SPREAD, failure, parse_time};
@@ -52,10 +53,13 @@ fn open_crawl(transaction: &Transaction<'_>, job: &str) -> rusqlite::Result<Opti
 pub(super) fn claim(
     connection: &mut Connection,
     request: &CrawlRequest<'_>,
-    now: Timestamp,
+    clock: &dyn Clock,
 ) -> Outcome<Option<CrawlClaim>> {
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failure)?;
+    // Asked only when nobody else can write any more: for a machine that stood still with an earlier time, what others have
+    // written meanwhile would lie in the future, and pass for the work of a clock that was wrong.
+    let now = clock.now();
     let claim = match open_crawl(&transaction, request.job).map_err(failure)? {
         Some(open) => take_over(&transaction, request, &open, now)?,
         None => adopt(&transaction, request, now).map_err(failure)?,

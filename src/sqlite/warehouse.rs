@@ -211,9 +211,8 @@ impl Warehouse for SqliteWarehouse {
     }
 
     fn claim_crawl(&mut self, request: &CrawlRequest<'_>) -> Outcome<Option<CrawlClaim>> {
-        let now = self.clock.now();
-        let Self { connection, seam, .. } = self;
-        seam.perform(effects::CRAWL_CLAIM, || crawl::claim(connection, request, now))
+        let Self { connection, clock, seam, .. } = self;
+        seam.perform(effects::CRAWL_CLAIM, || crawl::claim(connection, request, clock.as_ref()))
     }
 
     fn crawl_attempt(&mut self, crawl_id: &str, owner: &str) -> Outcome<u32> {

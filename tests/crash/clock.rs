@@ -7,11 +7,15 @@ use chrono::TimeDelta;
 use sluicegate::failure::Failure;
 use sluicegate::pipeline::ledger::LedgerConnection;
 use sluicegate::ports::clock::Clock;
-use sluicegate_state::seam::Seam;
+use sluicegate::ports::warehouse::{CrawlRequest, Warehouse};
+use sluicegate::sqlite::SqliteWarehouse;
+use sluicegate_state::seam::{Fault, Injected, Seam};
+use sluicegate_state::time::to_text;
 use sluicegate_state::{BatchState, Store};
 
 use crate::fault::Faults;
 use crate::landing::land;
+use crate::manual_clock::ManualClock;
 use crate::process::{Process, World, context, job};
 use crate::workload;
 
@@ -126,4 +130,60 @@ fn the_warehouse_is_tried_again_though_the_clock_was_set_back() {
     assert!(ledger.unreachable(&mut store).unwrap().is_some(), "it waits a moment before it tries again");
     world.clock.advance(-FAR);
     assert_eq!(ledger.unreachable(&mut store).unwrap(), None);
+}
+
+const UNPUBLISHED: &str = "UPDATE sluicegate_batch SET published_at = NULL WHERE batch_id = ";
+
+/// A machine stands still before it claims a window, and another one publishes meanwhile.
+struct StandsStill {
+    clock: Arc<ManualClock>,
+    world: std::path::PathBuf,
+}
+
+impl Fault for StandsStill {
+    fn before(&self, effect: &'static str) -> Result<(), Injected> {
+        if effect == sluicegate::effects::CRAWL_CLAIM {
+            self.clock.advance(TimeDelta::minutes(80));
+            let warehouse = rusqlite::Connection::open(&self.world).unwrap();
+            let publish = "UPDATE sluicegate_batch SET published_at = ?1 WHERE published_at IS NULL";
+            warehouse.execute(publish, [to_text(self.clock.now())]).unwrap();
+        }
+        Ok(())
+    }
+
+    fn after(&self, _: &'static str) -> Result<(), Injected> {
+        Ok(())
+    }
+}
+
+/// What is published while a machine stands still lies in no future: it is the next window's (I8).
+#[test]
+fn what_was_published_while_a_machine_stood_still_waits_for_the_next_window() {
+    let world = World::new(false);
+    let mut process = Process::start(&world, &Faults::new(&[])).unwrap();
+    for place in 0..2 {
+        land_some(&world, place);
+        process.settle().unwrap();
+    }
+    drop(process);
+    let batches = ask(&world, "SELECT batch_id FROM sluicegate_batch ORDER BY batch_id");
+    let [first, second] = &batches[..] else { panic!("{batches:?}") };
+    let warehouse = rusqlite::Connection::open(world.warehouse()).unwrap();
+    warehouse.execute(&format!("{UNPUBLISHED} '{second}'"), []).unwrap();
+    end_window(&world);
+    let stands_still = StandsStill { clock: world.clock.clone(), world: world.warehouse() };
+    let seam = Seam::with_fault(Arc::new(stands_still));
+    let mut claiming =
+        SqliteWarehouse::open(&world.warehouse(), "the-ledger", world.clock.clone(), seam).unwrap();
+    let is_gone = |_: &str| true;
+    let request = CrawlRequest {
+        job: &job().name,
+        window_end: world.clock.now(),
+        early: false,
+        owner: "one",
+        is_gone: &is_gone,
+    };
+    assert_eq!(claiming.claim_crawl(&request).unwrap().unwrap().batches, 1);
+    let adopted = "SELECT batch_id FROM sluicegate_batch WHERE crawl_id IS NOT NULL";
+    assert_eq!(&ask(&world, adopted), std::slice::from_ref(first));
 }
