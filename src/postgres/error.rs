@@ -1,7 +1,6 @@
 //! What an error of PostgreSQL, of the network or of TLS means for the pipeline.
 
 use std::error::Error as _;
-
 use std::fmt;
 
 use postgres::error::{DbError, SqlState};
