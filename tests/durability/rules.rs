@@ -2,7 +2,8 @@
 //!
 //! 1. Whatever a thread wrote or named before one of its effects begins, or before it is over, is synced by then: the log of
 //!    the journal before a message is acknowledged (I1), that of the warehouse before a batch is called loaded (I5), the
-//!    name of an object before the journal calls it archived or published.
+//!    name of an object before the journal calls it archived or published. Who wrote into a log of SQLite answers for its
+//!    name too, whoever made it.
 //! 2. The bytes of an object are synced before it has its name.
 //! 3. SQLite's log is begun anew, or goes, only after what it held is synced in the database.
 
@@ -54,8 +55,8 @@ struct InMemory {
     names: BTreeMap<String, Vec<Unsynced>>,
     /// When a thread began to sync a file.
     begun: BTreeMap<((usize, u64), String), usize>,
-    /// Files that hold something.
-    filled: BTreeSet<String>,
+    /// Who wrote into a file since it is that file.
+    writers: BTreeMap<String, BTreeSet<(usize, u64)>>,
     /// Writes of a thread to logs of SQLite since its last effect began.
     logged: BTreeMap<(usize, u64), usize>,
     /// Objects that it named since then.
@@ -86,7 +87,7 @@ impl InMemory {
                     *self.logged.entry(*thread).or_default() += 1;
                 }
                 seen.writes += usize::from(counts);
-                self.filled.insert(file.clone());
+                self.writers.entry(file.clone()).or_default().insert(*thread);
                 self.bytes.entry(file.clone()).or_default().push(unsynced());
             }
             Event::SyncBegins => {
@@ -129,18 +130,22 @@ impl InMemory {
 
     fn forget(&mut self, file: &str) {
         self.bytes.remove(file);
-        self.filled.remove(file);
+        self.writers.remove(file);
     }
 
     /// Rule 1.
     fn effect(&mut self, line: &Line, effect: &str, after: bool, kept: &Path, seen: &mut Seen) {
         let Line { number, thread, .. } = line;
         let moment = if after { "is over" } else { "begins" };
-        let mine = |left: &&Unsynced| left.thread == *thread && outlives(&left.path, kept);
-        let mut bytes = self.bytes.values().flatten().filter(mine).filter(|left| !is_database(&left.path));
-        // A log that holds nothing yet is nothing to lose.
-        let holds = |left: &&Unsynced| !is_log(&left.path) || self.filled.contains(&left.file);
-        let mut names = self.names.values().flatten().filter(mine).filter(holds);
+        let wrote = |left: &&Unsynced| left.thread == *thread && !is_database(&left.path);
+        // A log that holds nothing yet is nothing to lose, and what another thread is about to commit is for that thread to
+        // sync: who wrote into a log answers for its name, whoever opened it first.
+        let writers = |left: &Unsynced| self.writers.get(&left.file).is_some_and(|all| all.contains(thread));
+        let named =
+            |left: &&Unsynced| if is_log(&left.path) { writers(left) } else { left.thread == *thread };
+        let lasting = |left: &&Unsynced| outlives(&left.path, kept);
+        let mut bytes = self.bytes.values().flatten().filter(lasting).filter(wrote);
+        let mut names = self.names.values().flatten().filter(lasting).filter(named);
         for (what, left) in [("was written", bytes.next()), ("was named", names.next())] {
             if let Some(Unsynced { line, path, .. }) = left {
                 panic!(
