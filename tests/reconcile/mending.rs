@@ -187,7 +187,7 @@ fn a_partition_that_was_dropped_is_registered_by_the_next_crawl() {
 /// The window, a quarter of an hour, ended long ago, and nothing has begun since.
 #[test]
 fn a_crawl_that_never_began_is_told() {
-    let project = Project::new();
+    let project = Project::new().with("SLUICEGATE_WINDOW", "0 */15 * * * *");
     land(&project, 0..2, 2);
     project.run(&["drain"]).exits(0);
     reconcile(&project, &[], 0);

@@ -15,6 +15,9 @@ use crate::corpus::Document;
 
 const SHIPPED_SETTINGS: &str = include_str!("../../../sluicegate.toml");
 const SHIPPED_JOB: &str = include_str!("../../../jobs/invoices.toml");
+/// Windows that end once a year, at its beginning. The shipped ones end every quarter of an hour, which would come upon one
+/// test or another; those that wait for the end of a window say so.
+const WINDOW: &str = "0 0 0 1 1 *";
 
 /// One installation of its own.
 pub(crate) struct Project {
@@ -120,6 +123,7 @@ impl Project {
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluicegate"));
         command.current_dir(self.root.path()).env_clear();
+        command.env("SLUICEGATE_WINDOW", WINDOW);
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
