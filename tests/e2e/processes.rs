@@ -28,7 +28,10 @@ fn ends_at_once(running: Running, signal: &str) -> Ended {
     let over = Instant::now();
     let took = over - began;
     let stalled = stalls.between(began, over);
-    assert!(took.saturating_sub(stalled) <= AT_ONCE, "SIG{signal} took {took:?}, stalls of {stalled:?}: {ended:#?}");
+    assert!(
+        took.saturating_sub(stalled) <= AT_ONCE,
+        "SIG{signal} took {took:?}, stalls of {stalled:?}: {ended:#?}"
+    );
     ended
 }
 
