@@ -12,6 +12,7 @@ use crate::ports::warehouse::{LedgerIdentity, Warehouse};
 
 use super::backoff;
 use super::context::Context;
+use super::fleet::WHOLE_SCAN_AT;
 use super::stage::{Idle, lies_ahead};
 
 /// Under this name the state remembers the ledger that it belongs to.
@@ -206,6 +207,8 @@ pub fn end_reentry(store: &mut Store, warehouse: &mut dyn Warehouse, refused: &[
         let newest = warehouse.identity()?.newest_batch;
         store.set_meta(NEWEST_LOAD, newest.as_deref().unwrap_or_default())?;
     }
+    // What had left nothing but its archive is nobody's lost load, and the last look at all archives may have seen it loaded.
+    store.set_meta(WHOLE_SCAN_AT, "")?;
     Ok(store.set_meta(REENTRY, "")?)
 }
 

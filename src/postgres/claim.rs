@@ -79,6 +79,8 @@ impl Claims<'_, '_> {
         documents.sort_by(|a, b| {
             (&a.bucket, &a.key, &a.version, a.ordinal).cmp(&(&b.bucket, &b.key, &b.version, b.ordinal))
         });
+        let late = self.take_from_unread(&documents)?;
+        documents.retain(|document| !late.contains(&document.ordinal));
         let mut claimed = self.take_free(&documents)?;
         let written =
             claimed.iter().filter_map(|ordinal| Some((*ordinal, self.expected(*ordinal)?))).collect();
@@ -105,6 +107,95 @@ impl Claims<'_, '_> {
             Some((outcome, reason)) => Some(decided(document, *outcome, reason.clone())),
             None => self.expected.get(&ordinal).cloned(),
         }
+    }
+
+    /// Takes documents that were read over from batches that came too late to read them, under the versions that they have
+    /// now: the archive that has read decides. Such a batch was loaded while that archive was still being put. Where a
+    /// third one claims the same document meanwhile, it is left to the claim.
+    fn take_from_unread(&mut self, documents: &[&LoadDocument]) -> Result<BTreeSet<u32>, Error> {
+        if !self.request.parents.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        // The documents are sorted, so the first of an identity is the member with the lowest ordinal.
+        let mut seen = BTreeSet::new();
+        let read: Vec<&LoadDocument> = documents
+            .iter()
+            .filter(|document| document.unread.is_none())
+            .filter(|document| seen.insert((&document.bucket, &document.key, &document.version)))
+            .copied()
+            .collect();
+        if read.is_empty() || !self.is_any_unread(&read)? {
+            return Ok(BTreeSet::new());
+        }
+        self.transaction.batch_execute("SAVEPOINT unread")?;
+        match self.update_unread(&read) {
+            Ok(taken) => self.transaction.batch_execute("RELEASE unread").map(|()| taken),
+            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+                let back = "ROLLBACK TO unread; RELEASE unread";
+                self.transaction.batch_execute(back).map(|()| BTreeSet::new())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether anything may have to be taken over, which it nearly never has.
+    fn is_any_unread(&mut self, read: &[&LoadDocument]) -> Result<bool, Error> {
+        let identities = Identities::of(read);
+        let announced: Vec<String> = read.iter().map(|document| format!("{}@", document.etag)).collect();
+        let rows = self.transaction.query(
+            "SELECT 1
+             FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) u (bucket, key, version, announced)
+             CROSS JOIN LATERAL (VALUES (u.version), (u.announced)) looked (version)
+             JOIN sluicegate.document d
+               ON d.job = $1 AND d.bucket = u.bucket AND d.key = u.key AND d.version = looked.version
+             WHERE d.outcome IN ('missing', 'expired', 'superseded') AND d.sha256 IS NULL LIMIT 1",
+            &[&self.request.job, &identities.buckets, &identities.keys, &identities.versions, &announced],
+        )?;
+        Ok(!rows.is_empty())
+    }
+
+    fn update_unread(&mut self, read: &[&LoadDocument]) -> Result<BTreeSet<u32>, Error> {
+        let identities = Identities::of(read);
+        let announced: Vec<String> = read.iter().map(|document| format!("{}@", document.etag)).collect();
+        let sha256: Vec<Option<&str>> = read.iter().map(|document| document.sha256.as_deref()).collect();
+        let sizes: Vec<i64> = read.iter().map(|document| bigint(document.size)).collect();
+        let landed: Vec<String> = read.iter().map(|document| seconds_text(document.landed_at)).collect();
+        let days: Vec<String> = read.iter().map(|document| document.day.to_string()).collect();
+        let rows = self.transaction.query(
+            "WITH u AS (
+                 SELECT * FROM unnest($3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[],
+                                      $10::text[], $11::text[])
+                     u (ordinal, bucket, key, version, announced, sha256, size, landed_at, day)),
+             late AS (
+                 SELECT d.job, d.bucket, d.key, d.version, u.ordinal, u.version AS read, u.sha256, u.size, u.landed_at, u.day
+                 FROM u CROSS JOIN LATERAL (VALUES (u.version), (u.announced)) looked (version)
+                 JOIN sluicegate.document d
+                   ON d.job = $1 AND d.bucket = u.bucket AND d.key = u.key AND d.version = looked.version
+                 WHERE d.batch_id <> $2 AND d.outcome IN ('missing', 'expired', 'superseded') AND d.sha256 IS NULL
+                   AND (d.version = u.version OR d.landed_at >= u.landed_at::timestamptz AND NOT EXISTS (
+                            SELECT 1 FROM sluicegate.document o
+                            WHERE o.job = $1 AND o.bucket = u.bucket AND o.key = u.key AND o.version = u.version))
+                 ORDER BY d.bucket, d.key, d.version FOR UPDATE OF d)
+             UPDATE sluicegate.document d
+             SET version = late.read, batch_id = $2, ordinal = late.ordinal, outcome = 'claimed', reason = '',
+                 sha256 = late.sha256, size = late.size, landed_at = late.landed_at::timestamptz, day = late.day::date
+             FROM late WHERE d.job = late.job AND d.bucket = late.bucket AND d.key = late.key AND d.version = late.version
+             RETURNING d.ordinal",
+            &[
+                &self.request.job,
+                &self.request.batch_id,
+                &identities.ordinals,
+                &identities.buckets,
+                &identities.keys,
+                &identities.versions,
+                &announced,
+                &sha256,
+                &sizes,
+                &landed,
+                &days,
+            ],
+        )?;
+        Ok(rows.iter().map(|row| ordinal(row.get(0))).collect())
     }
 
     /// Claims what nobody has claimed.

@@ -116,7 +116,9 @@ impl Claims<'_> {
                 return Ok(decided(DocumentOutcome::Again, &reason));
             }
         }
-        let claimed = self.insert_identity(document)? || self.take_over(document)?;
+        let claimed = self.take_from_unread(document)?
+            || self.insert_identity(document)?
+            || self.take_over(document)?;
         if !claimed && !sings(Canary::ClaimsUnchecked) {
             let owner = self.owner(document)?;
             return Ok(decided(DocumentOutcome::Again, &format!("batch {owner} has this document")));
@@ -171,6 +173,39 @@ impl Claims<'_> {
                 document.day.to_string(),
             ])?;
         Ok(inserted == 1)
+    }
+
+    /// Takes a document that was read over from a batch that came too late to read it, under the version that it has now: the
+    /// archive that has read decides. Such a batch was loaded while that archive was still being put.
+    fn take_from_unread(&self, document: &LoadDocument) -> rusqlite::Result<bool> {
+        if document.unread.is_some() || !self.request.parents.is_empty() {
+            return Ok(false);
+        }
+        let taken = self
+            .transaction
+            .prepare_cached(
+                "UPDATE sluicegate_document SET version = ?4, batch_id = ?5, ordinal = ?6, outcome = 'claimed', reason = '',
+                        sha256 = ?7, size = ?8, landed_at = ?10, day = ?11
+                 WHERE job = ?1 AND bucket = ?2 AND key = ?3 AND version IN (?4, ?9 || '@') AND batch_id <> ?5
+                   AND outcome IN ('missing', 'expired', 'superseded') AND sha256 IS NULL
+                   AND (version = ?4 OR landed_at >= ?10 AND NOT EXISTS (
+                            SELECT 1 FROM sluicegate_document
+                            WHERE job = ?1 AND bucket = ?2 AND key = ?3 AND version = ?4))",
+            )?
+            .execute(params![
+                self.request.job,
+                document.bucket,
+                document.key,
+                document.version,
+                self.request.batch_id,
+                document.ordinal,
+                document.sha256,
+                document.size as i64,
+                document.etag,
+                seconds_text(document.landed_at),
+                document.day.to_string(),
+            ])?;
+        Ok(taken == 1)
     }
 
     /// Takes a document over from one of the batch's own replay parents, where that one could not load it.

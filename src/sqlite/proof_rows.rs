@@ -81,7 +81,8 @@ fn records_of(
     Ok(records)
 }
 
-/// A loaded document whose records were all replaced is superseded, and its verdict stays.
+/// A loaded document whose records were all replaced is superseded, and its verdict stays; so does that of a batch that came
+/// too late to read what another one had read.
 pub(super) fn unsettled_documents(
     connection: &Connection,
     job: &str,
@@ -95,6 +96,10 @@ pub(super) fn unsettled_documents(
                ON d.job = v.job AND d.bucket = v.bucket AND d.key = v.key AND d.version = v.version
              WHERE v.job = ?1 AND v.outcome NOT IN ('again', 'deferred')
                AND (d.outcome IS NULL
+                        AND NOT (v.outcome IN ('missing', 'expired', 'superseded')
+                                 AND EXISTS (SELECT 1 FROM sluicegate_document o
+                                             WHERE o.job = v.job AND o.bucket = v.bucket AND o.key = v.key
+                                               AND o.etag || '@' = v.version AND o.sha256 IS NOT NULL))
                     OR (d.batch_id = v.batch_id AND d.ordinal = v.ordinal AND d.outcome <> v.outcome
                         AND NOT (d.outcome = 'superseded' AND v.outcome = 'loaded'
                                  AND EXISTS (SELECT 1 FROM sluicegate_replaced r WHERE r.batch_id = d.batch_id))

@@ -293,6 +293,39 @@ fn a_load_of_which_only_the_archive_is_left_is_entered_where_another_one_needs_i
     assert!(is_accepted(&world));
 }
 
+/// The state that knew the load is lost too, and its archive is older than those that are looked at every minute. The last look
+/// at all of them found it loaded: after the re-entry all are looked at again.
+#[test]
+fn a_load_of_which_only_an_old_archive_is_left_is_made_again_soon_after_the_re_entry() {
+    let world = World::new(false);
+    for place in ["archive", "curated"] {
+        fs::create_dir_all(world.path(place)).unwrap();
+    }
+    one_window(&world, Vec::new());
+    fs::copy(world.warehouse(), world.path("backup.db")).unwrap();
+    let document = |key| workload::first_window().into_iter().find(|document| document.key == key).unwrap();
+    one_window(&world, vec![document("c/two in one.txt")]);
+    let first = objects(&world);
+    // A landing empties itself: nobody is told of the document again.
+    fs::remove_file(world.path("landing/c/two in one.txt")).unwrap();
+    world.lose_state();
+    world.clock.advance(TimeDelta::days(5));
+    one_window(&world, vec![document("a/first one.txt")]);
+    let all = objects(&world);
+    assert!(!first.is_empty() && first.len() < all.len(), "both bring rows");
+
+    fs::rename(world.path("backup.db"), world.warehouse()).unwrap();
+    for key in first.keys() {
+        fs::remove_file(world.path("curated").join(key)).unwrap();
+    }
+    let entered = reenter(&world, &Faults::new(&[])).unwrap();
+    assert_eq!((entered.entered.len(), entered.refused.len()), (1, 0), "{entered:?}");
+    assert!(is_accepted(&world));
+    world.clock.advance(TimeDelta::minutes(2));
+    one_window(&world, Vec::new());
+    assert!(objects(&world) == all, "the objects are others than before");
+}
+
 /// A parked batch keeps what it had reached: the load is as lost as any other.
 #[test]
 fn a_parked_load_that_no_other_machine_could_see_is_refused_too() {

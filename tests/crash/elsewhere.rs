@@ -2,6 +2,7 @@
 //! of them holds its bytes, and the other one came too late. Whichever is loaded first, the document has one outcome.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -18,7 +19,7 @@ use sluicegate_state::seam::Seam;
 use sluicegate_state::{Incarnation, Store};
 
 use crate::landing::land;
-use crate::oracle::select;
+use crate::oracle::{files, select};
 use crate::process::{World, context};
 use crate::workload::first_window;
 
@@ -91,6 +92,12 @@ fn archived_twice(change: Change) -> (World, Machine, Machine) {
     (world, first, second)
 }
 
+/// The archives in the order of their batches.
+fn archives(world: &World) -> Vec<PathBuf> {
+    let archive = world.path("archive");
+    files(&archive).into_iter().filter(|key| key.ends_with(".tar.zst")).map(|key| archive.join(key)).collect()
+}
+
 /// The outcomes of the version that was archived first, and the verdicts of both batches about it.
 fn told(world: &World) -> (Vec<Vec<String>>, Vec<Vec<String>>) {
     let ledger = Connection::open(world.warehouse()).unwrap();
@@ -124,6 +131,24 @@ fn who_came_too_late_and_loads_last_finds_it_in_the_ledger() {
         first.loads();
         second.loads();
         has_one_outcome(&world);
+    }
+}
+
+/// The first machine stood still between its GET and its archive, so the other one had nothing to ask.
+#[test]
+fn who_has_read_it_and_archives_after_the_other_one_was_loaded_takes_it_over() {
+    for (change, too_late) in [(Change::Gone, "missing"), (Change::Overwritten, "superseded")] {
+        let (world, first, second) = archived_twice(change);
+        let mut archived = archives(&world);
+        let (theirs, aside) = (archived.remove(0), world.path("aside"));
+        fs::rename(&theirs, &aside).unwrap();
+        second.loads();
+        assert_eq!(told(&world).0, [[KEY, too_late]], "nobody could know better");
+        fs::rename(&aside, &theirs).unwrap();
+        first.loads();
+        let (documents, verdicts) = told(&world);
+        assert_eq!(documents, [[KEY, "loaded"]], "one version that landed, one outcome (I9)");
+        assert_eq!(verdicts, [["loaded"], [too_late]], "what was said stays said");
     }
 }
 

@@ -45,7 +45,8 @@ const LONGEST_SETBACK: TimeDelta = TimeDelta::minutes(1);
 const LOOKUP: usize = 500;
 
 const SCANNED_AT: &str = "fleet.scanned_at";
-const WHOLE_SCAN_AT: &str = "fleet.whole_scan_at";
+/// When all of the archive was last looked at; empty where that has to be done again.
+pub(super) const WHOLE_SCAN_AT: &str = "fleet.whole_scan_at";
 /// Since when the ledger has been away, or when this machine last listed its landings alone since then; empty while the
 /// ledger answers. In the state, because a drain that can do nothing without the ledger ends, and the next one goes on.
 const ALONE_SINCE: &str = "fleet.alone_since";

@@ -21,6 +21,8 @@ cases![
     a_document_belongs_to_the_batch_that_decided,
     an_object_decided_long_ago_is_not_missing,
     an_unread_version_is_not_another_one_with_the_same_content,
+    who_has_read_a_document_takes_it_over_from_who_came_too_late,
+    an_earlier_upload_that_nobody_could_read_stays_what_it_was,
     a_deferred_document_has_no_outcome_yet,
     verdicts_are_append_only,
     the_stories_are_told,
@@ -96,17 +98,91 @@ fn every_verdict_of_get_becomes_an_outcome(bench: &dyn Bench) {
     assert!(warehouse.outcome_counts("another job").unwrap().is_empty());
 }
 
+fn of_version(key: &'static str, version: &str, etag: &str, content: Content) -> Member {
+    let (version, etag) = (version.to_owned(), etag.to_owned());
+    Member { key, version, etag, content }
+}
+
+fn gone() -> Content {
+    Content::Unread(DocumentOutcome::Missing, "it was gone")
+}
+
+fn read(number: &'static str) -> Content {
+    Content::Bills(vec![bill(number, "1.00", &[])])
+}
+
+/// Documents in their order, with what became of each and which batch decided.
+fn decided(bench: &dyn Bench) -> Vec<Vec<String>> {
+    let documents = bench.ledger("document");
+    bench.select(&format!("SELECT key, version, outcome, batch_id FROM {documents} ORDER BY key, version"))
+}
+
+/// A machine that stood still between its GET and its archive, and another one that found the object gone meanwhile: the archive
+/// that has read decides, whichever batch is loaded first (I9).
+fn who_has_read_a_document_takes_it_over_from_who_came_too_late(bench: &dyn Bench) {
+    let mut warehouse = ready(bench);
+    let old = Content::Unread(DocumentOutcome::Expired, "the lifecycle took it");
+    let over = Content::Unread(DocumentOutcome::Superseded, "overwritten");
+    let too_late = batch(
+        1,
+        &[
+            of_version("a", "e@", "e", gone()),
+            of_version("b", "v1", "f", old),
+            of_version("c", "g@", "g", over),
+            of_version("d", "h@", "h", gone()),
+        ],
+    );
+    too_late.load(&mut *warehouse);
+    let landed = "2024-05-06T09:00:00Z";
+    let has_read = batch(
+        2,
+        &[
+            of_version("a", &format!("e@{landed}"), "e", read("1")),
+            of_version("b", "v1", "f", read("2")),
+            of_version("c", &format!("g@{landed}"), "g", Content::Broken(Vec::new(), "no date")),
+            of_version("d", &format!("other@{landed}"), "other", read("3")),
+            of_version("a", &format!("e@{landed}"), "e", read("1")),
+        ],
+    );
+    let verdicts = has_read.load(&mut *warehouse);
+    assert_eq!(
+        fates(&verdicts),
+        [("loaded", 1), ("loaded", 1), ("rejected", 0), ("loaded", 1), ("again", 0)]
+    );
+    let (first, second) = (too_late.id(), has_read.id());
+    assert_eq!(
+        decided(bench),
+        [
+            ["a", &format!("e@{landed}"), "loaded", second],
+            ["b", "v1", "loaded", second],
+            ["c", &format!("g@{landed}"), "rejected", second],
+            ["d", "h@", "missing", first],
+            ["d", &format!("other@{landed}"), "loaded", second],
+        ]
+    );
+    assert!(warehouse.proof().unsettled_documents(JOB, 10).unwrap().is_empty());
+    // Who comes too late after that is told so, as ever.
+    let third = batch(3, &[of_version("a", "e@", "e", gone()), of_version("b", "v1", "f", gone())]);
+    assert_eq!(fates(&third.load(&mut *warehouse)), [("again", 0), ("again", 0)]);
+}
+
+/// The same content that landed later is another document.
+fn an_earlier_upload_that_nobody_could_read_stays_what_it_was(bench: &dyn Bench) {
+    let mut warehouse = ready(bench);
+    batch(1, &[of_version("a", "e@", "e", gone())]).load(&mut *warehouse);
+    let mut later = batch(2, &[of_version("a", "e@2024-05-06T10:00:00Z", "e", read("1"))]);
+    later.request.documents[0].landed_at = "2024-05-06T10:00:00Z".parse().unwrap();
+    later.load(&mut *warehouse);
+    let outcomes: Vec<String> = decided(bench).into_iter().map(|mut document| document.remove(2)).collect();
+    assert_eq!(outcomes, ["missing", "loaded"]);
+}
+
 /// What could not be read is known already where only its eTag tells; a version of its own is another document, whatever
 /// its content (I2).
 fn an_unread_version_is_not_another_one_with_the_same_content(bench: &dyn Bench) {
     let mut warehouse = ready(bench);
-    let of_version = |key, version: &str, etag: &str, content| {
-        let (version, etag) = (version.to_owned(), etag.to_owned());
-        Member { key, version, etag, content }
-    };
-    let gone = || Content::Unread(DocumentOutcome::Missing, "it was gone");
-    let read = Content::Bills(vec![bill("1", "1.00", &[])]);
-    batch(1, &[of_version("x", "v1", "e", read), of_version("y", "f@", "f", gone())]).load(&mut *warehouse);
+    batch(1, &[of_version("x", "v1", "e", read("1")), of_version("y", "f@", "f", gone())])
+        .load(&mut *warehouse);
     let second = batch(
         2,
         &[
