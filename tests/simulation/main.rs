@@ -37,6 +37,8 @@ use world::World;
 
 /// Seeds of an ordinary run of the tests.
 const ORDINARY: u64 = 1_000;
+/// The first of them.
+const FIRST: u64 = 1;
 /// One seed may end with a person, and one more in so many: those are neither healed nor judged to the end.
 const SEEDS_PER_LEFT: u64 = 5_000;
 /// Threads that play seeds; each seed is played by one of them from its beginning to its end.
@@ -165,7 +167,8 @@ fn play_all(first: u64, count: u64) {
     if let Some((seed, wrong, trace)) = totals.failed.first() {
         panic!("{}", describe(*seed, wrong, trace));
     }
-    if count >= ORDINARY {
+    // Some other thousand may do without the rarest of them.
+    if (first == FIRST && count >= ORDINARY) || count >= 10 * ORDINARY {
         let unseen = |all: &[&'static str], seen: &BTreeMap<&str, u64>| -> Vec<&str> {
             all.iter().copied().filter(|name| !seen.contains_key(*name)).collect()
         };
@@ -191,7 +194,10 @@ fn play_all(first: u64, count: u64) {
 
 #[test]
 fn every_seed_settles() {
-    play_all(number("SLUICEGATE_FIRST_SEED").unwrap_or(1), number("SLUICEGATE_SEEDS").unwrap_or(ORDINARY));
+    play_all(
+        number("SLUICEGATE_FIRST_SEED").unwrap_or(FIRST),
+        number("SLUICEGATE_SEEDS").unwrap_or(ORDINARY),
+    );
 }
 
 /// A seed that cannot be played again is worth nothing.
